@@ -106,8 +106,8 @@ export class Waxseal {
       return this.records.some((record) => record.event === 'started');
     });
     const started = this.records.findLast((record) => record.event === 'started');
-    const [listen] = started?.['listen'] as string[];
-    this.#port = Number(listen?.split(':').at(-1));
+    const listen = (started?.listen ?? []) as string[];
+    this.#port = Number(listen[0]?.split(':').at(-1));
   }
 
   /** The terminal records of transactions so far. */
