@@ -6,7 +6,7 @@ const SYSTEM_FOLDERS = ['/usr/sbin', '/sbin', '/usr/bin', '/usr/lib/postfix/sbin
 
 /** Absolute path of an installed program, or undefined. */
 export function findPeer(program: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), ...SYSTEM_FOLDERS];
+  const folders = [...(process.env.PATH ?? '').split(':'), ...SYSTEM_FOLDERS];
   return folders
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, program))
@@ -26,7 +26,7 @@ export function findPeer(program: string): string | undefined {
 export function requirePeer(context: Mocha.Context, program: string): string {
   const path = findPeer(program);
   if (path !== undefined) return path;
-  if (process.env['WAXSEAL_REQUIRE_PEERS'] === '1') {
+  if (process.env.WAXSEAL_REQUIRE_PEERS === '1') {
     throw new Error(
       `the peer program "${program}" is not installed, and WAXSEAL_REQUIRE_PEERS=1 forbids skipping`,
     );
