@@ -1,0 +1,8 @@
+import type { BackendRow } from './backend.ts';
+import type { BackendName } from './backend-names.ts';
+import { fileBackend } from './file-backend.ts';
+
+/** The rows; a new back end is one more, with its name in `backend-names.ts`. */
+export const BACKENDS: Readonly<Record<BackendName, BackendRow>> = {
+  file: fileBackend,
+};

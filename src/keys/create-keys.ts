@@ -1,0 +1,90 @@
+import type { KeyBackend } from './backend.ts';
+import type { KeyAlgorithm } from './key-algorithm.ts';
+import { datedSelector, fitsInDns } from './key-name.ts';
+import type { KeyringAccess } from './keyring-access.ts';
+import type { KeyringSnapshot } from './keyring-store.ts';
+import { KeysRefusal } from './keys-error.ts';
+import type { ManifestDomain, ManifestKey } from './manifest.ts';
+
+export interface CreateKeysRequest {
+  /** A-labels, lower case; see `toSigningDomain`. */
+  readonly domain: string;
+  /** One key is made for each. */
+  readonly algorithms: readonly KeyAlgorithm[];
+  /** Does it sign for its subdomains? undefined: as it stands, and no for a new domain. */
+  readonly subdomains: boolean | undefined;
+  /** TTL of the key records in seconds. */
+  readonly ttlS: number;
+}
+
+export interface AddedKeys {
+  readonly domain: ManifestDomain;
+  readonly added: readonly ManifestKey[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Makes keys in state `created`: they sign nothing until they are activated. Makes the master key
+ * too if there is none and nothing was encrypted yet.
+ *
+ * @throws KeysError, KeysRefusal `key-name-too-long`
+ */
+export async function createKeys(
+  access: KeyringAccess,
+  request: CreateKeysRequest,
+): Promise<AddedKeys> {
+  return await access.store.change(async (current) => {
+    const backend = await access.connect('file', 'make-if-first');
+    const before = domainEntry(current, request.domain);
+    const added: ManifestKey[] = [];
+    for (const algorithm of request.algorithms) {
+      added.push(await createKey(access, backend, request, algorithm, [...before.keys, ...added]));
+    }
+    const domain: ManifestDomain = {
+      domain: request.domain,
+      subdomains: request.subdomains ?? before.subdomains,
+      keys: [...before.keys, ...added],
+    };
+    return { domain, result: { domain, added, warnings: backend.warnings } };
+  });
+}
+
+/** The domain's entry, or an empty one. */
+export function domainEntry(current: KeyringSnapshot, domain: string): ManifestDomain {
+  return current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
+}
+
+async function createKey(
+  access: KeyringAccess,
+  backend: KeyBackend,
+  request: CreateKeysRequest,
+  algorithm: KeyAlgorithm,
+  others: readonly ManifestKey[],
+): Promise<ManifestKey> {
+  const { domain, ttlS } = request;
+  const taken = new Set(others.map((key) => key.selector));
+  const now = access.clock.wallMs();
+  let selector: string;
+  for (;;) {
+    selector = datedSelector(now, algorithm.selectorLetter, (name) => taken.has(name));
+    // A run that was killed may have left a private key that no manifest lists.
+    if (!(await backend.holds({ domain, selector }))) break;
+    taken.add(selector);
+  }
+  if (!fitsInDns(selector, domain)) {
+    const message = `${selector}._domainkey.${domain} is too long for DNS`;
+    throw new KeysRefusal('key-name-too-long', message);
+  }
+  const publicKey = await backend.create({ domain, selector, algorithm: algorithm.name });
+  return {
+    selector,
+    algorithm: algorithm.name,
+    backend: 'file',
+    state: 'created',
+    publicKey: algorithm.recordOctets(publicKey).toString('base64'),
+    ttlS,
+    createdAt: new Date(now).toISOString(),
+    activatedAt: undefined,
+    retiringSince: undefined,
+  };
+}

@@ -1,0 +1,151 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { access, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { makeDirectory, removeLeftovers, writeFileAtomic } from './atomic-write.ts';
+import type { BackendOptions, BackendRow, KeyBackend, OpenedKey, StoredKey } from './backend.ts';
+import { readBoundedFile } from './bounded-file.ts';
+import { type KeyAlgorithm, keyAlgorithmNamed } from './key-algorithm.ts';
+import { KeysError, KeysRefusal, systemCode, systemReason } from './keys-error.ts';
+import { localSigner } from './local-signer.ts';
+import { createMasterKey, type MasterKey, readMasterKey } from './master-key.ts';
+import { type KeyIdentity, MAX_SEALED_BYTES, sealKey, unsealKey } from './sealed-key.ts';
+
+/** Under the keyring's directory: `private/DOMAIN/SELECTOR.key`, each sealed by the master key. */
+const PRIVATE_DIRECTORY = 'private';
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+/** Private keys in files, encrypted under a master key; signatures are made in this process. */
+export const fileBackend: BackendRow = {
+  connect: async (options) => {
+    const master = await masterKeyFor(options);
+    return new FileBackend(options.dir, master);
+  },
+};
+
+class FileBackend implements KeyBackend {
+  readonly warnings: readonly string[];
+  readonly #dir: string;
+  readonly #master: MasterKey;
+
+  constructor(dir: string, master: MasterKey) {
+    this.#dir = dir;
+    this.#master = master;
+    this.warnings = master.warnings;
+  }
+
+  async create(identity: KeyIdentity): Promise<KeyObject> {
+    const { publicKey, privateKey } = await algorithmOf(identity).generate();
+    await this.#write(identity, privateKey);
+    return publicKey;
+  }
+
+  async keep(identity: KeyIdentity, privateKey: KeyObject): Promise<void> {
+    const file = keyFile(this.#dir, identity);
+    if (await this.holds(identity)) {
+      const kept = await this.#read(file, identity);
+      if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) return;
+      throw new KeysRefusal('key-file-in-the-way', `${file} exists and holds another key`, {
+        hint: 'no manifest lists that file; move it away if you are sure that it is not needed',
+      });
+    }
+    await this.#write(identity, privateKey);
+  }
+
+  async holds(identity: Pick<KeyIdentity, 'domain' | 'selector'>): Promise<boolean> {
+    try {
+      await access(keyFile(this.#dir, identity));
+      return true;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  async open(key: StoredKey): Promise<OpenedKey> {
+    const file = keyFile(this.#dir, key);
+    const kept = await this.#read(file, key);
+    if (kept.kind === 'unusable') return kept;
+    const algorithm = algorithmOf(key);
+    const publicOctets = algorithm.recordOctets(createPublicKey(kept.privateKey));
+    if (publicOctets.toString('base64') !== key.publicKey) {
+      return unusable('key', `${file} does not belong to the public key in the manifest`);
+    }
+    return { kind: 'open', signer: localSigner(algorithm, kept.privateKey) };
+  }
+
+  async #read(
+    file: string,
+    identity: KeyIdentity,
+  ): Promise<{ kind: 'key'; privateKey: KeyObject } | (OpenedKey & { kind: 'unusable' })> {
+    let content: Awaited<ReturnType<typeof readBoundedFile>>;
+    try {
+      content = await readBoundedFile(file, MAX_SEALED_BYTES);
+    } catch (error) {
+      return unusable('key', `${file} ${systemReason(error)}`);
+    }
+    if (content === 'too-large')
+      return unusable('key', `${file} is no sealed key: it is too large`);
+    const unsealed = unsealKey(identity, content.octets, this.#master);
+    switch (unsealed.kind) {
+      case 'key':
+        return unsealed;
+      case 'other-master-key':
+        return unusable('backend', `${file} was encrypted under another master key`);
+      case 'damaged':
+        return unusable('key', `${file} is damaged, or was moved from another key's place`);
+    }
+  }
+
+  async #write(identity: KeyIdentity, privateKey: KeyObject): Promise<void> {
+    const file = keyFile(this.#dir, identity);
+    const sealed = sealKey(identity, privateKey, this.#master);
+    try {
+      await makeDirectory(path.dirname(file), DIRECTORY_MODE);
+      await removeLeftovers(path.dirname(file));
+      await writeFileAtomic(file, sealed, FILE_MODE);
+    } catch (error) {
+      throw new KeysError('key-unwritable', `${file} ${systemReason(error)}`, { cause: error });
+    }
+  }
+}
+
+/** Domain and selector were checked by `isSigningDomain` and `isSelector`: no slash, no `..`. */
+function keyFile(dir: string, identity: Pick<KeyIdentity, 'domain' | 'selector'>): string {
+  return path.join(dir, PRIVATE_DIRECTORY, identity.domain, `${identity.selector}.key`);
+}
+
+async function masterKeyFor(options: BackendOptions): Promise<MasterKey> {
+  const { dir, masterKeyFile } = options;
+  try {
+    return await readMasterKey(masterKeyFile);
+  } catch (error) {
+    const isMissing = error instanceof KeysError && error.code === 'master-key-missing';
+    if (!isMissing || options.masterKey === 'must-exist') throw error;
+    // A new master key beside keys that an old one encrypted would hide what was lost.
+    if (await hasSealedKeys(path.join(dir, PRIVATE_DIRECTORY))) throw error;
+  }
+  return await createMasterKey(masterKeyFile);
+}
+
+async function hasSealedKeys(privateDirectory: string): Promise<boolean> {
+  try {
+    const names = await readdir(privateDirectory, { recursive: true });
+    return names.some((name) => name.endsWith('.key'));
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw new KeysError('keyring-unreadable', `${privateDirectory} ${systemReason(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function algorithmOf(identity: KeyIdentity): KeyAlgorithm {
+  const algorithm = keyAlgorithmNamed(identity.algorithm);
+  if (algorithm === undefined) throw new RangeError(`no such algorithm: ${identity.algorithm}`);
+  return algorithm;
+}
+
+function unusable(scope: 'key' | 'backend', reason: string) {
+  return { kind: 'unusable', scope, reason } as const;
+}

@@ -1,0 +1,178 @@
+import type { SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
+import type { BackendOptions, KeyBackend, OpenedKey } from './backend.ts';
+import { BACKENDS } from './backends.ts';
+import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { KEY_STATE_ROWS } from './key-state.ts';
+import { FileKeyringStore, type KeyringSnapshot } from './keyring-store.ts';
+import { KeysError } from './keys-error.ts';
+import type { ManifestDomain, ManifestKey } from './manifest.ts';
+
+/** Where a relay finds its keyring. */
+export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
+  Partial<Pick<BackendOptions, 'masterKey'>>;
+
+/** What the keyring knows of one domain, ready for answering. */
+interface Entry {
+  readonly subdomains: boolean;
+  /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
+  readonly inPreparation: boolean;
+  readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
+}
+
+/** Keys opened at the same time; each waits for the disk most of the time. */
+const OPENED_AT_ONCE = 16;
+
+/**
+ * All signing domains with their opened keys. It never changes; a reload makes another
+ * (`keyring-holder.ts`).
+ */
+export class Keyring implements SigningKeyring {
+  readonly fault: string | undefined;
+  /** What works and should be looked at, one text each. */
+  readonly warnings: readonly string[];
+  readonly generation: number;
+  /** File name to generation; a reload refuses to go back. */
+  readonly generations: ReadonlyMap<string, number>;
+  readonly #entries: ReadonlyMap<string, Entry>;
+
+  constructor(
+    snapshot: Pick<KeyringSnapshot, 'generation' | 'generations'>,
+    entries: ReadonlyMap<string, Entry>,
+    warnings: readonly string[],
+    fault: string | undefined,
+  ) {
+    this.generation = snapshot.generation;
+    this.generations = snapshot.generations;
+    this.#entries = entries;
+    this.warnings = warnings;
+    this.fault = fault;
+  }
+
+  /** The signing domains, sorted. */
+  get domains(): readonly string[] {
+    return [...this.#entries.keys()].sort();
+  }
+
+  keysFor(authorDomain: string): SigningKeys {
+    const exact = this.#entries.get(authorDomain);
+    if (exact !== undefined && !exact.inPreparation) return exact.answer;
+    for (let dot = authorDomain.indexOf('.'); dot >= 0; dot = authorDomain.indexOf('.', dot + 1)) {
+      const parent = this.#entries.get(authorDomain.slice(dot + 1));
+      if (parent?.subdomains === true && !parent.inPreparation) return parent.answer;
+    }
+    return exact?.answer ?? this.#parentInPreparation(authorDomain) ?? { kind: 'unknown-domain' };
+  }
+
+  /** With no better answer, a parent that is being prepared still means "not unsigned". */
+  #parentInPreparation(authorDomain: string): SigningKeys | undefined {
+    for (let dot = authorDomain.indexOf('.'); dot >= 0; dot = authorDomain.indexOf('.', dot + 1)) {
+      const parent = this.#entries.get(authorDomain.slice(dot + 1));
+      if (parent?.subdomains === true) return parent.answer;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * Reads the manifests and opens every active key. A key that does not open makes its own domain
+ * unusable and no other.
+ *
+ * @throws KeysError when nothing can be said of any domain: directory or manifest unreadable or
+ *   wrong, master key missing, unreadable or exposed
+ */
+export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
+  const snapshot = await new FileKeyringStore(options.dir).read();
+  const active = [...snapshot.domains.values()].flatMap((entry) =>
+    entry.keys
+      .filter((key) => KEY_STATE_ROWS[key.state].signs)
+      .map((key) => ({ domain: entry.domain, key })),
+  );
+  const backends = await connectBackends(active, { masterKey: 'must-exist', ...options });
+  const opened = new Map<ManifestKey, OpenedKey>();
+  const queue = active.values();
+  const openNext = async () => {
+    for (const { domain, key } of queue) {
+      opened.set(key, await openKey(backends.get(key.backend), domain, key));
+    }
+  };
+  await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openNext));
+  const entries = new Map<string, Entry>();
+  for (const entry of snapshot.domains.values()) entries.set(entry.domain, entryOf(entry, opened));
+  const warnings = [...backends.values()].flatMap((backend) => backend.warnings);
+  warnings.push(...warningsOf(snapshot, entries));
+  return new Keyring(snapshot, entries, warnings, faultOf([...opened.values()]));
+}
+
+async function connectBackends(
+  active: readonly { key: ManifestKey }[],
+  options: BackendOptions,
+): Promise<ReadonlyMap<string, KeyBackend>> {
+  const backends = new Map<string, KeyBackend>();
+  for (const name of new Set(active.map(({ key }) => key.backend))) {
+    backends.set(name, await BACKENDS[name].connect(options));
+  }
+  return backends;
+}
+
+async function openKey(
+  backend: KeyBackend | undefined,
+  domain: string,
+  key: ManifestKey,
+): Promise<OpenedKey> {
+  if (backend === undefined) throw new KeysError('key-unusable', `no back end ${key.backend}`);
+  const { selector, algorithm, publicKey } = key;
+  return await backend.open({ domain, selector, algorithm, publicKey });
+}
+
+function entryOf(
+  { domain, subdomains, keys }: ManifestDomain,
+  opened: ReadonlyMap<ManifestKey, OpenedKey>,
+): Entry {
+  const inPreparation = keys.every(
+    (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
+  );
+  const signing: SigningKey[] = [];
+  const reasons: string[] = [];
+  for (const key of keys) {
+    const outcome = opened.get(key);
+    if (outcome?.kind === 'unusable') reasons.push(outcome.reason);
+    if (outcome?.kind !== 'open') continue;
+    const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
+    signing.push({ domain, selector: key.selector, signer: outcome.signer, signatureBytes });
+  }
+  const unusable = (reason: string): Entry => ({
+    subdomains,
+    inPreparation,
+    answer: { kind: 'unusable', domain, reason },
+  });
+  if (reasons.length > 0) return unusable(reasons.join('; '));
+  if (signing.length === 0) {
+    return unusable(`no key of ${domain} is active: "waxseal keys activate ${domain}" does that`);
+  }
+  return { subdomains, inPreparation, answer: { kind: 'keys', domain, keys: signing } };
+}
+
+/** All active keys fail, and for a reason that concerns the whole back end. */
+function faultOf(opened: readonly OpenedKey[]): string | undefined {
+  const [first] = opened;
+  if (first === undefined || first.kind === 'open') return undefined;
+  const all = opened.every((key) => key.kind === 'unusable' && key.scope === 'backend');
+  return all ? first.reason : undefined;
+}
+
+function warningsOf(snapshot: KeyringSnapshot, entries: ReadonlyMap<string, Entry>): string[] {
+  const warnings: string[] = [];
+  if (entries.size === 0) warnings.push('the keyring has no domain: nothing can be signed');
+  for (const [domain, { answer }] of entries) {
+    if (answer.kind === 'unusable') warnings.push(`${domain} cannot be signed: ${answer.reason}`);
+  }
+  for (const { domain, keys } of snapshot.domains.values()) {
+    for (const key of keys) {
+      const weakness = keyAlgorithmNamed(key.algorithm)?.weakness;
+      if (KEY_STATE_ROWS[key.state].signs && weakness !== undefined) {
+        warnings.push(`${domain}, selector ${key.selector}: ${weakness}`);
+      }
+    }
+  }
+  return warnings;
+}

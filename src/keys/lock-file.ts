@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { readFile, rename, unlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { createFileAtomic } from './atomic-write.ts';
+import { KeysError, systemCode } from './keys-error.ts';
+
+/**
+ * One writer at a time. The lock is a file that names its owner; it appears whole or not at all.
+ * A lock whose owner is dead (on this machine: no such process, or another one with its number)
+ * is taken over. An owner on another machine cannot be checked: its lock is waited for, and after
+ * that a person decides.
+ */
+
+export interface LockOptions {
+  readonly clock: Clock;
+  /** How long to wait for another writer, in milliseconds. */
+  readonly waitMs: number;
+}
+
+export interface Lock {
+  /**
+   * Call it right before a write takes effect.
+   *
+   * @throws KeysError `keyring-lock-lost` when somebody took the lock away
+   */
+  check(): Promise<void>;
+  release(): Promise<void>;
+}
+
+interface Owner {
+  readonly pid: number;
+  readonly host: string;
+  /** Start of the process in clock ticks, where the system tells; distinguishes reused numbers. */
+  readonly started: string;
+  readonly token: string;
+  readonly since: string;
+}
+
+const RETRY_MS = 50;
+
+/**
+ * Takes the lock.
+ *
+ * @throws KeysError `keyring-locked` when another writer held it for all of `waitMs`
+ */
+export async function acquireLock(file: string, options: LockOptions): Promise<Lock> {
+  const { clock, waitMs } = options;
+  const owner: Owner = {
+    pid: process.pid,
+    host: hostname(),
+    started: (await processStart(process.pid)) ?? '',
+    token: randomBytes(12).toString('hex'),
+    since: new Date(clock.wallMs()).toISOString(),
+  };
+  const deadline = clock.monotonicMs() + waitMs;
+  for (;;) {
+    try {
+      await createFileAtomic(file, Buffer.from(`${JSON.stringify(owner)}\n`), 0o640);
+      return heldLock(file, owner.token);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    }
+    const holder = await readOwner(file);
+    if (holder === undefined) continue; // it was released in this moment
+    if (holder !== 'unreadable' && (await isDead(holder))) {
+      await takeAway(file, holder);
+      continue;
+    }
+    if (clock.monotonicMs() >= deadline) throw locked(file, holder);
+    await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+  }
+}
+
+function heldLock(file: string, token: string): Lock {
+  const isOurs = async () => {
+    const owner = await readOwner(file);
+    return owner !== undefined && owner !== 'unreadable' && owner.token === token;
+  };
+  return {
+    check: async () => {
+      if (await isOurs()) return;
+      throw new KeysError(
+        'keyring-lock-lost',
+        `${file}: the lock was taken away; nothing written`,
+        {
+          hint: 'run the command again',
+        },
+      );
+    },
+    release: async () => {
+      if (await isOurs()) await unlink(file);
+    },
+  };
+}
+
+async function readOwner(file: string): Promise<Owner | 'unreadable' | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    return isOwner(value) ? value : 'unreadable';
+  } catch {
+    return 'unreadable';
+  }
+}
+
+function isOwner(value: unknown): value is Owner {
+  if (typeof value !== 'object' || value === null) return false;
+  const has = (name: string, type: string) =>
+    typeof Object.getOwnPropertyDescriptor(value, name)?.value === type;
+  return (
+    has('pid', 'number') &&
+    ['host', 'started', 'token', 'since'].every((name) => has(name, 'string'))
+  );
+}
+
+async function isDead(owner: Owner): Promise<boolean> {
+  if (owner.host !== hostname()) return false;
+  try {
+    process.kill(owner.pid, 0); // signal 0 only asks whether the process is there
+  } catch (error) {
+    return systemCode(error) === 'ESRCH';
+  }
+  const started = await processStart(owner.pid);
+  return started !== undefined && owner.started !== '' && started !== owner.started;
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); undefined where there is no such file. */
+async function processStart(pid: number): Promise<string | undefined> {
+  try {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // The command name, in parentheses, may hold blanks; field 3 comes after the last one.
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Moves a dead owner's lock aside. Two takers may race: whoever moved a lock that is not the dead
+ * one's puts it back, and `Lock.check` guards the writes of the moment in between.
+ */
+async function takeAway(file: string, dead: Owner): Promise<void> {
+  const aside = path.join(
+    path.dirname(file),
+    `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`,
+  );
+  try {
+    await rename(file, aside);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  const moved = await readOwner(aside);
+  if (moved !== undefined && moved !== 'unreadable' && moved.token !== dead.token) {
+    await rename(aside, file);
+    return;
+  }
+  await unlink(aside);
+}
+
+function locked(file: string, holder: Owner | 'unreadable'): KeysError {
+  const who =
+    holder === 'unreadable'
+      ? 'somebody'
+      : `process ${holder.pid} on ${holder.host} since ${holder.since}`;
+  return new KeysError('keyring-locked', `${file}: the keyring is being changed by ${who}`, {
+    hint: 'wait until it has ended; if you are sure that it does not run any more, delete that file',
+  });
+}
