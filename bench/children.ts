@@ -1,5 +1,5 @@
 /** The processes of a run: each is ended by its own id, whatever happens. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -159,6 +159,11 @@ export function startProgram(file: string, options: unknown): Child {
 export function withManyFiles(command: readonly string[]): string[] {
   const script = 'ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"; exec "$@"';
   return ['-c', script, 'sh', ...command];
+}
+
+/** How many files a program started by this module may have open. */
+export function openFileLimit(): number {
+  return Number(execFileSync('sh', withManyFiles(['sh', '-c', 'ulimit -n']), { encoding: 'utf8' }));
 }
 
 /** Ends everything that still runs. */
