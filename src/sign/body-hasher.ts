@@ -1,0 +1,255 @@
+import { HeldLineEnds } from './held-line-ends.ts';
+import { blanksOf, findBlankPair, lowOctets } from './wsp-scan.ts';
+
+/** Body canonicalisation, the part of `c=` after the slash (RFC 6376 section 3.4). */
+export type BodyCanonicalization = 'simple' | 'relaxed';
+
+/**
+ * Hashes a body while it arrives (RFC 6376 section 3.7). One hasher serves every signature with the
+ * same body canonicalisation; `l=` is never used.
+ */
+export interface BodyHasher {
+  readonly canonicalization: BodyCanonicalization;
+  /**
+   * Takes the next piece of the body: CRLF line ends only, cut anywhere, even inside a CRLF. Takes
+   * time in proportion to the piece (about a millisecond a megabyte), so pieces should stay under
+   * 256 KiB. The piece is not kept.
+   */
+  update(piece: Uint8Array): void;
+  /** Ends the body. @returns its SHA-256, 32 octets; the same each time */
+  digest(): Buffer;
+}
+
+/** Makes a hasher for a body that has not begun. */
+export function createBodyHasher(canonicalization: BodyCanonicalization): BodyHasher {
+  return canonicalization === 'relaxed' ? new RelaxedBodyHasher() : new SimpleBodyHasher();
+}
+
+const TAB = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+const SP = 0x20;
+const CR_OCTET = Uint8Array.of(CR);
+const SP_OCTET = Uint8Array.of(SP);
+
+/** Section 3.4.3: only the empty lines at the end change. */
+class SimpleBodyHasher implements BodyHasher {
+  readonly canonicalization = 'simple';
+  readonly #out = new HeldLineEnds();
+  /** A CR at the end of the last piece, whose LF has not come. */
+  #crHeld = false;
+  #digest: Buffer | undefined;
+
+  update(piece: Uint8Array): void {
+    if (piece.length === 0) return;
+    let from = 0;
+    if (this.#crHeld) {
+      this.#crHeld = false;
+      if (piece[0] === LF) {
+        this.#out.lineEnd();
+        from = 1;
+      } else this.#out.write(CR_OCTET);
+    }
+    let end = piece.length;
+    if (end > from && piece[end - 1] === CR) {
+      this.#crHeld = true;
+      end -= 1;
+    }
+    this.#out.write(piece.subarray(from, end));
+  }
+
+  digest(): Buffer {
+    if (this.#digest === undefined) {
+      if (this.#crHeld) this.#out.write(CR_OCTET);
+      // "If there is no body or no trailing CRLF on the message body, a CRLF is added."
+      this.#digest = this.#out.digest(true);
+    }
+    return this.#digest;
+  }
+}
+
+/** Rewritten text is gathered up to this many octets before it is hashed. */
+const GATHER_BYTES = 64 * 1024;
+/** Unchanged stretches from this length on are hashed where they are. */
+const DIRECT_MIN = 4096;
+/** After a place that needed rewriting, this many octets are rewritten before the next search. */
+const REWRITE_STRIDE = 1024;
+
+/** Scratch space for rewritten text; nothing stays in it between two calls of `update`. */
+const gathered = new Uint8Array(GATHER_BYTES);
+const gatheredView = new DataView(gathered.buffer);
+
+/** Section 3.4.4: runs of WSP become one SP, WSP at line ends and empty lines at the end go. */
+class RelaxedBodyHasher implements BodyHasher {
+  readonly canonicalization = 'relaxed';
+  readonly #out = new HeldLineEnds();
+  /** WSP at the end of the last piece: dropped if a line end follows, one SP otherwise. */
+  #wspHeld = false;
+  /** A CR at the end of the last piece, whose LF has not come. */
+  #crHeld = false;
+  #digest: Buffer | undefined;
+
+  update(piece: Uint8Array): void {
+    const from = this.#joinToLast(piece);
+    const end = this.#holdEnd(piece, from);
+    if (from < end) this.#canonicalise(piece, from, end);
+  }
+
+  digest(): Buffer {
+    if (this.#digest === undefined) {
+      if (this.#crHeld) this.#out.write(CR_OCTET);
+      // A body of nothing but empty lines is the empty body here, without a CRLF.
+      this.#digest = this.#out.digest(this.#out.hasContent);
+    }
+    return this.#digest;
+  }
+
+  /** Decides on what the last piece left open. @returns the first octet not yet dealt with */
+  #joinToLast(piece: Uint8Array): number {
+    let from = 0;
+    if (this.#crHeld && piece.length > 0) {
+      this.#crHeld = false;
+      if (piece[0] === LF) {
+        this.#out.lineEnd();
+        from = 1;
+      } else this.#out.write(CR_OCTET);
+    }
+    if (this.#wspHeld) {
+      while (from < piece.length && isWsp(piece[from])) from += 1;
+      if (from < piece.length) {
+        this.#wspHeld = false;
+        if (piece[from] !== CR) this.#out.write(SP_OCTET);
+      }
+    }
+    return from;
+  }
+
+  /** Holds back what the next piece decides on. @returns the octet after the last one to deal with */
+  #holdEnd(piece: Uint8Array, from: number): number {
+    let end = piece.length;
+    if (end > from && piece[end - 1] === CR) {
+      this.#crHeld = true;
+      end -= 1;
+      while (end > from && isWsp(piece[end - 1])) end -= 1;
+    } else if (end > from && isWsp(piece[end - 1])) {
+      this.#wspHeld = true;
+      while (end > from && isWsp(piece[end - 1])) end -= 1;
+    }
+    return end;
+  }
+
+  /** `from` stands after a whole run of WSP, and the octet before `end` is no WSP and no CR. */
+  #canonicalise(piece: Uint8Array, from: number, end: number): void {
+    let position = from;
+    let filled = 0;
+    let tab = indexWithin(piece, TAB, from, end);
+    let blank = indexWithin(piece, SP, from, end);
+    while (position < end) {
+      if (blank < position) blank = position;
+      if (tab < position) tab = indexWithin(piece, TAB, position, end);
+      const limit = Math.min(tab, end);
+      let dirty = blank >= limit ? limit : findBlankPair(piece, blank, limit);
+      // A blank just before the tab belongs to the same run.
+      if (dirty === tab && dirty > position && piece[dirty - 1] === SP) dirty -= 1;
+      const clean = dirty - position;
+      if (clean >= DIRECT_MIN || (filled === 0 && dirty === end)) {
+        filled = this.#flush(filled);
+        this.#out.write(piece.subarray(position, dirty));
+      } else if (clean > 0) {
+        if (filled + clean > GATHER_BYTES) filled = this.#flush(filled);
+        filled = copy(piece, position, dirty, filled);
+      }
+      position = dirty;
+      if (position < end) {
+        if (filled + REWRITE_STRIDE * 2 > GATHER_BYTES) filled = this.#flush(filled);
+        const stop = strideEnd(piece, position, end);
+        filled = rewrite(piece, position, stop, filled);
+        position = stop;
+      }
+    }
+    this.#flush(filled);
+  }
+
+  #flush(filled: number): 0 {
+    if (filled > 0) this.#out.write(gathered.subarray(0, filled));
+    return 0;
+  }
+}
+
+function isWsp(octet: number | undefined): boolean {
+  return octet === SP || octet === TAB;
+}
+
+/** Like indexOf, `end` when there is none before it. The native search is many times a loop's speed. */
+function indexWithin(octets: Uint8Array, octet: number, from: number, end: number): number {
+  const index = octets.indexOf(octet, from);
+  return index < 0 || index > end ? end : index;
+}
+
+/** Copies octets into the scratch space. @returns where the next octet goes */
+function copy(piece: Uint8Array, from: number, end: number, at: number): number {
+  if (end - from > 48) {
+    gathered.set(piece.subarray(from, end), at);
+    return at + end - from;
+  }
+  let to = at;
+  for (let index = from; index < end; index++) gathered[to++] = piece[index] as number;
+  return to;
+}
+
+/** Where a rewritten stretch may end: neither inside a run of WSP nor inside a CRLF. */
+function strideEnd(piece: Uint8Array, from: number, end: number): number {
+  let stop = Math.min(from + REWRITE_STRIDE, end);
+  while (stop < end && (isWsp(piece[stop - 1]) || piece[stop - 1] === CR)) stop += 1;
+  return stop;
+}
+
+/**
+ * Canonicalises octets into the scratch space: four at a time where none of them changes, else one at
+ * a time. That loop has one branch that is taken seldom, once a line: every octet is written, and the
+ * place only moves on where it is to stay.
+ *
+ * @returns where the next octet goes
+ */
+function rewrite(piece: Uint8Array, from: number, end: number, at: number): number {
+  const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
+  let to = at;
+  let index = from;
+  let afterWsp = 0;
+  while (index < end) {
+    let stop = end;
+    if (end - index >= 4) {
+      const word = view.getInt32(index, true);
+      const low = lowOctets(word);
+      const changes = (low & ((blanksOf(low, word) << 8) | (afterWsp << 7))) | tabOctets(word);
+      if (changes === 0) {
+        gatheredView.setInt32(to, word, true);
+        to += 4;
+        index += 4;
+        afterWsp = WSP[word >>> 24] as number;
+        continue;
+      }
+      stop = index + 4;
+    }
+    for (; index < stop; index++) {
+      const octet = piece[index] as number;
+      if (octet === CR) to -= afterWsp;
+      const wsp = WSP[octet] as number;
+      gathered[to] = octet === TAB ? SP : octet;
+      to += 1 - (wsp & afterWsp);
+      afterWsp = wsp;
+    }
+  }
+  return to;
+}
+
+/** Not 0 if an octet of the word is a TAB. */
+function tabOctets(word: number): number {
+  const zeroAtTab = word ^ 0x09090909;
+  return (zeroAtTab - 0x01010101) & ~zeroAtTab & 0x80808080;
+}
+
+/** 1 for SP and TAB, else 0. */
+const WSP = new Uint8Array(256);
+WSP[SP] = 1;
+WSP[TAB] = 1;
