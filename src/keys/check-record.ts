@@ -32,7 +32,8 @@ export async function checkRecord(
   const base = { selector: key.selector, name, expected: recordValue(key), warnings: [] };
   const answer = await lookup.txt(name);
   if (answer.kind === 'failed') {
-    return { ...base, verdict: 'unknown', reasons: [printable(answer.reason, 300)], found: [] };
+    const reasons = [`DNS gave no answer: ${printable(answer.reason, 300)}`];
+    return { ...base, verdict: 'unknown', reasons, found: [] };
   }
   if (answer.kind === 'absent') {
     return { ...base, verdict: 'absent', reasons: ['there is no TXT record'], found: [] };

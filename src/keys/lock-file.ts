@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { createFileAtomic } from './atomic-write.ts';
 import { KeysError, systemCode } from './keys-error.ts';
@@ -56,20 +57,25 @@ export async function acquireLock(file: string, options: LockOptions): Promise<L
   };
   const deadline = clock.monotonicMs() + waitMs;
   for (;;) {
-    try {
-      await createFileAtomic(file, Buffer.from(`${JSON.stringify(owner)}\n`), 0o640);
-      return heldLock(file, owner.token);
-    } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error;
-    }
     const holder = await readOwner(file);
-    if (holder === undefined) continue; // it was released in this moment
-    if (holder !== 'unreadable' && (await isDead(holder))) {
+    if (holder === undefined) {
+      if (await tryCreate(file, owner)) return heldLock(file, owner.token);
+    } else if (holder !== 'unreadable' && (await isDead(holder))) {
       await takeAway(file, holder);
-      continue;
+    } else {
+      if (clock.monotonicMs() >= deadline) throw locked(file, holder);
+      await sleep(RETRY_MS); // not the clock's timer, which would let the process end here
     }
-    if (clock.monotonicMs() >= deadline) throw locked(file, holder);
-    await new Promise<void>((resolve) => clock.after(RETRY_MS, resolve));
+  }
+}
+
+async function tryCreate(file: string, owner: Owner): Promise<boolean> {
+  try {
+    await createFileAtomic(file, Buffer.from(`${JSON.stringify(owner)}\n`), 0o640);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 

@@ -14,7 +14,7 @@ export interface MasterKey {
   readonly key: KeyObject;
   /** Tells two master keys apart and says nothing about them; stands in each sealed key. */
   readonly id: string;
-  /** What the operator should look at: file permissions. */
+  /** What the operator should know: file permissions, or that it was made just now. */
   readonly warnings: readonly string[];
 }
 
@@ -62,7 +62,9 @@ export async function createMasterKey(file: string): Promise<MasterKey> {
     randomBytes(MASTER_KEY_BYTES).copy(octets);
     await makeDirectory(path.dirname(path.resolve(file)), DIRECTORY_MODE);
     await createFileAtomic(file, octets, FILE_MODE);
-    return masterKeyFrom(octets, []);
+    return masterKeyFrom(octets, [
+      `a new master key was made: ${file}. Back it up, apart from the keyring: without it the private keys are lost`,
+    ]);
   } catch (error) {
     const message = `master key ${file} could not be made: ${systemReason(error)}`;
     throw new KeysError('master-key-unwritable', message, { cause: error });

@@ -1,0 +1,129 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Clock } from '../base/clock.ts';
+import { errorMessage, WaxsealError } from '../base/errors.ts';
+import { printable } from '../base/printable.ts';
+import { isSelector, toSigningDomain } from '../keys/key-name.ts';
+import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
+import { KeysRefusal } from '../keys/keys-error.ts';
+import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
+import type { TxtLookup } from '../keys/txt-lookup.ts';
+import type { CliContext } from './context.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+
+/** The slice of the configuration that the `keys` commands need. */
+export interface KeysSettings {
+  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly timeoutMs: number;
+    readonly attempts: number;
+  };
+}
+
+/** What the `keys` commands use besides their context; tests bring their own. */
+export interface KeysParts {
+  readonly clock: Clock;
+  /** Makes the look-up for key records; `close` ends it. */
+  openLookup(settings: KeysSettings): TxtLookup & { close(): void };
+}
+
+/** What one `keys` command works with while it runs. */
+export interface KeysRun {
+  readonly context: CliContext<KeysSettings>;
+  readonly parts: KeysParts;
+  readonly settings: KeysSettings;
+  readonly access: KeyringAccess;
+  readonly json: boolean;
+}
+
+/** Adds one command's description and action under `keys`. */
+export type AddKeysCommand = (
+  parent: Command,
+  context: CliContext<KeysSettings>,
+  parts: KeysParts,
+) => void;
+
+/**
+ * Runs the action of a `keys` command: loads the configuration, turns what is thrown into a
+ * message and sets the exit code. With `--json` a failure is an object on standard output too.
+ */
+export async function runKeysCommand(
+  context: CliContext<KeysSettings>,
+  parts: KeysParts,
+  json: boolean,
+  action: (run: KeysRun) => Promise<ExitCode>,
+): Promise<void> {
+  try {
+    const settings = await context.loadConfig();
+    const access = keyringAccess(settings.keys, parts.clock);
+    context.setExitCode(await action({ context, parts, settings, access, json }));
+  } catch (error) {
+    const code = error instanceof WaxsealError ? error.code : 'unexpected';
+    const hint = error instanceof WaxsealError ? error.hint : undefined;
+    const message = errorMessage(error);
+    if (json) context.stdout(jsonText({ error: { code, message, hint } }));
+    context.stderr(`error: ${printableLines(message)}\n`);
+    if (hint !== undefined) context.stderr(`hint: ${printableLines(hint)}\n`);
+    context.setExitCode(exitCodeOf(error, code));
+  }
+}
+
+/** One JSON document, for programs. */
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}
+
+/** Warnings go to standard error, so that they never mix with what is piped on. */
+export function writeWarnings(run: KeysRun, warnings: readonly string[]): void {
+  for (const warning of warnings) run.context.stderr(`warning: ${printable(warning)}\n`);
+}
+
+/** Argument parser for DOMAIN. */
+export function domainArgument(text: string): string {
+  const domain = toSigningDomain(text);
+  if (domain === undefined) throw new InvalidArgumentError('It is no domain name.');
+  return domain;
+}
+
+/** Argument parser for a selector. */
+export function selectorArgument(text: string): string {
+  const selector = text.toLowerCase();
+  if (isSelector(selector)) return selector;
+  throw new InvalidArgumentError(
+    'It is no selector: letters, digits, hyphens, at most 63 characters.',
+  );
+}
+
+/** Argument parser for a repeatable selector. */
+export function selectorsArgument(text: string, others: readonly string[]): readonly string[] {
+  return [...others, selectorArgument(text)];
+}
+
+/** Argument parser for the TTL of key records, in seconds. */
+export function ttlArgument(text: string): number {
+  const ttlS = Number(text);
+  if (Number.isInteger(ttlS) && ttlS >= MIN_TTL_S && ttlS <= MAX_TTL_S) return ttlS;
+  throw new InvalidArgumentError(`It must be a number of seconds, ${MIN_TTL_S} to ${MAX_TTL_S}.`);
+}
+
+/** The options that `create` and `import` share. */
+export function addEntryOptions(command: Command): Command {
+  return command
+    .option('--subdomains', 'the domain also signs for subdomains without keys of their own')
+    .option('--no-subdomains', 'the domain signs for itself only (default for a new domain)')
+    .option('--ttl <seconds>', 'TTL of the DNS records', ttlArgument, DEFAULT_TTL_S)
+    .option('--json', 'print JSON', false);
+}
+
+function exitCodeOf(error: unknown, code: string): ExitCode {
+  if (error instanceof KeysRefusal) return EXIT.refused;
+  return code.startsWith('config-') ? EXIT.usage : EXIT.failed;
+}
+
+/** Printable, but with the line ends that our own messages have. */
+function printableLines(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => printable(line, 2000))
+    .join('\n');
+}
