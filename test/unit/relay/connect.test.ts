@@ -138,6 +138,7 @@ describe('raceConnect', () => {
         clock,
         attemptDelayMs: 250,
       });
+      await waitFor('the first attempt', connecting);
       clock.advance(249);
       assert.equal(clock.waiting, 2, 'the time-out and the delay still run');
       clock.advance(1);
@@ -152,7 +153,7 @@ describe('raceConnect', () => {
     it('gives up at the time-out', async () => {
       const clock = new ManualClock();
       const running = race([silent.address], silent.port, { clock, timeoutMs: 30_000 });
-      assert.ok(connecting());
+      await waitFor('the attempt', connecting);
       clock.advance(30_000);
       const result = await running;
       assert.equal(result.ok, false);
@@ -169,6 +170,7 @@ describe('raceConnect', () => {
         clock,
         signal: abort.signal,
       });
+      await waitFor('the attempt', connecting);
       abort.abort();
       const result = await running;
       assert.deepEqual(
@@ -183,5 +185,5 @@ describe('raceConnect', () => {
 
 /** True while any connection attempt of this process is under way. */
 function connecting(): boolean {
-  return process.getActiveResourcesInfo().includes('TCPConnectWrap');
+  return process.getActiveResourcesInfo().includes('ConnectWrap');
 }
