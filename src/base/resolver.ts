@@ -77,7 +77,7 @@ const DEFAULT_FAILURE_TTL_S = 5;
 const DEFAULT_MAX_IN_FLIGHT = 256;
 /** Questions that may wait for their turn. */
 const MAX_WAITING = 10_000;
-const CACHE_BYTES = 64 * 1024 * 1024;
+const CACHE_BYTES = 32 * 1024 * 1024;
 
 type Failure = Answer & { readonly kind: 'failure' };
 
