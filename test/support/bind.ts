@@ -1,0 +1,137 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from './free-port.ts';
+import { waitFor } from './wait-for.ts';
+
+/** Zone origin (`example.test`) to the records of its master file, `$TTL` and SOA left out. */
+export type BindZones = Readonly<Record<string, string>>;
+
+export interface BindOptions {
+  /** Default TTL of records and of negative answers, in seconds; default 300. */
+  readonly ttlS?: number;
+}
+
+/** A BIND that runs for one test. */
+export interface Bind {
+  readonly address: string;
+  readonly port: number;
+  /** As `dns.servers` takes it. */
+  readonly server: string;
+  /** BIND's own record of the queries for a name, as soon as there is one. */
+  queryLog(name: string): Promise<string[]>;
+  /** Ends it and removes its folder. */
+  close(): Promise<void>;
+}
+
+/** Another process may take the port between its choice and named's start. */
+const ATTEMPTS = 5;
+
+/**
+ * Starts a real BIND 9 as an authoritative server of `zones`, UDP and TCP on a port of 127.0.0.1,
+ * with everything it writes in a folder of its own.
+ *
+ * @param named path of the program, see `requirePeer`
+ */
+export async function startBind(
+  named: string,
+  zones: BindZones,
+  options: BindOptions = {},
+): Promise<Bind> {
+  const folder = await mkdtemp(join(tmpdir(), 'waxseal-bind-'));
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      const port = await freePort();
+      await writeConfiguration(folder, port, zones, options.ttlS ?? 300);
+      const started = await run(named, folder);
+      if (started.ok) return running(started, folder, port);
+      if (attempt === ATTEMPTS) throw new Error(`named did not start:\n${started.output}`);
+    }
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function writeConfiguration(
+  folder: string,
+  port: number,
+  zones: BindZones,
+  ttlS: number,
+): Promise<void> {
+  await mkdir(join(folder, 'zones'), { recursive: true });
+  const statements = [
+    `options {
+      directory "${folder}";
+      pid-file "${folder}/named.pid";
+      session-keyfile "${folder}/session.key";
+      lock-file none;
+      listen-on port ${port} { 127.0.0.1; };
+      listen-on-v6 { none; };
+      recursion no;
+      querylog yes;
+      notify no;
+      minimal-responses yes;
+      check-names master ignore;
+    };
+    controls { };`,
+  ];
+  for (const [origin, records] of Object.entries(zones)) {
+    const file = join(folder, 'zones', origin);
+    statements.push(`zone "${origin}" { type master; file "${file}"; };`);
+    const soa = `@ IN SOA ns.${origin}. hostmaster.${origin}. 1 3600 600 86400 ${ttlS}`;
+    const head = [`$TTL ${ttlS}`, soa, '@ IN NS ns', 'ns IN A 127.0.0.1'];
+    await writeFile(file, `${[...head, records].join('\n')}\n`);
+  }
+  await writeFile(join(folder, 'named.conf'), `${statements.join('\n')}\n`);
+}
+
+type Started =
+  | { readonly ok: true; readonly child: ChildProcess; readonly output: () => string }
+  | { readonly ok: false; readonly output: string };
+
+/** Runs named in the foreground until it says that it serves, or ends. */
+function run(named: string, folder: string): Promise<Started> {
+  const child = spawn(named, ['-g', '-n', '1', '-c', join(folder, 'named.conf')], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let output = '';
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', () => resolve({ ok: false, output }));
+    child.stderr.on('data', (piece) => {
+      output += String(piece);
+      // It says "running" even when it got no port; such a one is ended by its pid.
+      if (!/ running\n/.test(output)) return;
+      if (/could not listen|not listening on any|zone .* not loaded/.test(output)) child.kill();
+      else resolve({ ok: true, child, output: () => output });
+    });
+  });
+}
+
+function running(
+  { child, output }: Extract<Started, { ok: true }>,
+  folder: string,
+  port: number,
+): Bind {
+  return {
+    address: '127.0.0.1',
+    port,
+    server: `127.0.0.1:${port}`,
+    queryLog: async (name) => {
+      const logged = () => output().match(new RegExp(`query: ${name} IN .*`, 'g')) ?? [];
+      await waitFor(`a query for ${name} in the log`, () => logged().length > 0);
+      return logged();
+    },
+    close: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit');
+        child.kill('SIGTERM');
+        await ended;
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
