@@ -45,7 +45,7 @@ const FOLDERS: Readonly<Record<string, number>> = {
 
 /** Files right in `src/`, and `cli/`, which is one room with the wiring. */
 const TOP: readonly { pattern: RegExp; room: Room }[] = [
-  { pattern: /^transaction(-[a-z-]+)?\.ts$/, room: { name: 'transaction', floor: 3 } },
+  { pattern: /^(transaction|message)(-[a-z-]+)?\.ts$/, room: { name: 'transaction', floor: 3 } },
   { pattern: /^(cli|server)(-[a-z-]+)?\.ts$/, room: { name: 'cli', floor: 4 } },
   { pattern: /^cli\//, room: { name: 'cli', floor: 4 } },
 ];

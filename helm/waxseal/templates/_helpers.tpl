@@ -1,0 +1,97 @@
+{{- define "waxseal.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "waxseal.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "waxseal.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "waxseal.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "waxseal.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "waxseal.labels" -}}
+{{ include "waxseal.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "waxseal.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "waxseal.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* waxseal.yaml: what the chart mounts, under what the values say. */}}
+{{- define "waxseal.config" -}}
+{{- $own := dict
+      "listen" (list (printf "%s:%d" .Values.listen.host (int .Values.listen.port)))
+      "spool" (dict "dir" "/var/spool/waxseal")
+      "log" (dict "format" "json")
+      "keys" (dict "dir" "/etc/waxseal/keys" "masterKeyFile" "/etc/waxseal/secrets/master.key") -}}
+{{- if .Values.tls.existingSecret -}}
+{{- $tls := dict "certFile" "/etc/waxseal/tls/tls.crt" "keyFile" "/etc/waxseal/tls/tls.key" -}}
+{{- with .Values.tls.clientCaKey -}}
+{{- $_ := set $tls "clientCaFile" (printf "/etc/waxseal/tls/%s" .) -}}
+{{- end -}}
+{{- $_ := set $own "tls" $tls -}}
+{{- end -}}
+{{- if .Values.users.existingSecret -}}
+{{- $_ := set $own "clients" (dict "usersFile" "/etc/waxseal/users/users") -}}
+{{- end -}}
+{{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
+{{- end -}}
+
+{{/* Longer than a drain may take, or transactions are killed after their final dot. */}}
+{{- define "waxseal.graceSeconds" -}}
+{{- $drainMs := dig "drain" "timeoutMs" 600000 .Values.config | int64 -}}
+{{- add (div (add $drainMs 999) 1000) (int64 .Values.terminationMarginSeconds) -}}
+{{- end -}}
+
+{{/* The one source of the keyring, as a volume; nothing when there is none. */}}
+{{- define "waxseal.keyringVolume" -}}
+{{- $given := list -}}
+{{- range list .Values.keyring.existingSecret .Values.keyring.existingConfigMap .Values.keyring.existingClaim -}}
+{{- if . }}{{ $given = append $given . }}{{ end -}}
+{{- end -}}
+{{- if gt (len $given) 1 -}}
+{{- fail "keyring: give one of existingSecret, existingConfigMap and existingClaim" -}}
+{{- end -}}
+{{- if .Values.keyring.existingSecret }}
+secret:
+  secretName: {{ .Values.keyring.existingSecret }}
+  defaultMode: 0440
+  {{- with .Values.keyring.items }}
+  items:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- else if .Values.keyring.existingConfigMap }}
+configMap:
+  name: {{ .Values.keyring.existingConfigMap }}
+  defaultMode: 0440
+  {{- with .Values.keyring.items }}
+  items:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- else if .Values.keyring.existingClaim }}
+persistentVolumeClaim:
+  claimName: {{ .Values.keyring.existingClaim }}
+  readOnly: true
+{{- else }}
+emptyDir:
+  sizeLimit: 1Mi
+{{- end }}
+{{- end -}}
