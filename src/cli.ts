@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { hostname, tmpdir } from 'node:os';
+import { processInput } from './cli/input.ts';
+import { runCli } from './cli/run-cli.ts';
+
+/*
+ * The only file that touches the process: arguments, environment, streams, exit code. The exit
+ * code is set, and the process ends when nothing is left to do; so what is written gets out.
+ */
+
+// A reader that went away (`waxseal … | head`) is no reason for a stack trace.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+const stderr = (text: string): void => {
+  process.stderr.write(text);
+};
+
+process.exitCode = await runCli({
+  args: process.argv.slice(2),
+  environment: process.env,
+  system: { hostName: hostname(), temporaryDirectory: tmpdir() },
+  stdout: (text) => {
+    process.stdout.write(text);
+  },
+  stderr,
+  isTty: process.stdout.isTTY === true,
+  // A getter in Node opens standard input; a command that does not read it must not do so.
+  input: {
+    get isTty() {
+      return process.stdin.isTTY === true;
+    },
+    readAll: (maxBytes) => processInput(process.stdin, stderr).readAll(maxBytes),
+    readSecret: (prompt) => processInput(process.stdin, stderr).readSecret(prompt),
+  },
+});

@@ -1,0 +1,15 @@
+import type { Config } from '../config/config.ts';
+import type { LoadedConfig } from '../config/load-config.ts';
+import type { CliContext } from './context.ts';
+import type { CliInput } from './input.ts';
+
+/** The whole of what the frame offers; commands that need less ask for a `CliContext`. */
+export interface CliFrame extends CliContext<Config> {
+  /** The configuration with its warnings and the origin of each setting; read once. */
+  loadDetails(): Promise<LoadedConfig>;
+  /** The configuration file that `loadDetails` reads; undefined: none, defaults hold. */
+  configFile(): string | undefined;
+  readonly input: CliInput;
+  /** Version of this program. */
+  readonly version: string;
+}
