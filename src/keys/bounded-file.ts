@@ -20,8 +20,9 @@ export async function readBoundedFile(
 ): Promise<FileContent | 'too-large'> {
   const handle = await open(file, 'r');
   try {
-    const { mode, size } = await handle.stat();
-    if (size > maxBytes) return 'too-large';
+    const stats = await handle.stat();
+    const { mode, size } = stats;
+    if (stats.isFile() && size > maxBytes) return 'too-large';
     const octets = Buffer.alloc(Math.min(Math.max(size, 4096), maxBytes) + 1);
     let length = 0;
     for (;;) {
