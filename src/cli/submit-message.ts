@@ -63,7 +63,10 @@ export async function submitMessage(submission: Submission): Promise<SendResult>
   });
   const failed = new Promise<never>((_, reject) => {
     connection.once('error', reject);
-    connection.once('end', () => reject(new Error('The server closed the connection')));
+    // nodemailer closes before it hands a refusal to its caller, and the refusal says more.
+    connection.once('end', () =>
+      setImmediate(() => reject(new Error('The server closed the connection'))),
+    );
   });
   failed.catch(() => undefined); // the end of a good session, too, comes here
   try {
