@@ -21,6 +21,9 @@ declare module 'dns-packet' {
     options?: unknown[];
   }
 
+  /** A record where it stands in an answer section. */
+  export type Answer = ResourceRecord;
+
   export interface Packet {
     type: 'query' | 'response';
     id: number;

@@ -11,6 +11,7 @@ import {
   ServerList,
   type ServersReply,
 } from './dns-servers.ts';
+import { WaxsealError } from './errors.ts';
 
 export type { MxData, RecordData, RecordType, SoaData } from './dns-message.ts';
 
@@ -104,6 +105,11 @@ export class StubResolver implements Resolver {
   /** @throws WaxsealError `dns-server-invalid` */
   constructor(options: ResolverOptions) {
     const { clock, timeoutMs, attempts } = options;
+    if (options.servers.length === 0) {
+      throw new WaxsealError('dns-server-invalid', 'there is no DNS server to ask', {
+        hint: 'set dns.servers, or give the system one in /etc/resolv.conf',
+      });
+    }
     this.#options = options;
     setMaxListeners(0, this.#closing.signal);
     this.#servers = new ServerList({

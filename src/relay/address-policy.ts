@@ -44,11 +44,11 @@ for (const [network, prefix] of CLOSED_IPV6) closed.addSubnet(network, prefix, '
 for (const [network, prefix] of OPEN_IPV6) open.addSubnet(network, prefix, 'ipv6');
 
 /** True for an address of the public Internet; false for every other, and for what is no address. */
-export function isPublicAddress(address: string): boolean {
+export const isPublicAddress = remembering((address) => {
   if (isIPv4(address)) return !closed.check(address, 'ipv4');
   if (!isIPv6(address) || address.includes('%')) return false;
   return open.check(address, 'ipv6') && !closed.check(address, 'ipv6');
-}
+});
 
 /** Where this relay itself listens, as far as a stranger's MX could point there. */
 export interface OwnEndpoint {
@@ -72,5 +72,23 @@ export function ownAddressCheck(
     if (endpoint.port !== port) continue;
     own.addAddress(endpoint.address, isIPv6(endpoint.address) ? 'ipv6' : 'ipv4');
   }
-  return (address) => own.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  return remembering((address) => own.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'));
+}
+
+const MAX_REMEMBERED = 10_000;
+
+/**
+ * A BlockList parses the address at every check, which costs as much as the rest of routing a
+ * message whose DNS answers are cached; and a verdict on an address never changes.
+ */
+function remembering(check: (address: string) => boolean): (address: string) => boolean {
+  const verdicts = new Map<string, boolean>();
+  return (address) => {
+    const known = verdicts.get(address);
+    if (known !== undefined) return known;
+    const verdict = check(address);
+    if (verdicts.size >= MAX_REMEMBERED) verdicts.clear();
+    verdicts.set(address, verdict);
+    return verdict;
+  };
 }

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import type { Answer, Resolver } from '../base/resolver.ts';
 
 /** Addresses of one host that are used; a host with more gets the first of each family. */
@@ -39,7 +38,7 @@ export async function lookUpAddresses(
 }
 
 function recordsOf(answer: Answer<'A' | 'AAAA'>): readonly string[] {
-  return answer.kind === 'records' ? answer.records.filter((address) => isIP(address) !== 0) : [];
+  return answer.kind === 'records' ? answer.records : [];
 }
 
 /** IPv6 and IPv4 in turn, IPv6 first, each family's own order kept (RFC 8305 section 4). */

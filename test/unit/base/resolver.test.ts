@@ -225,8 +225,14 @@ describe('StubResolver', () => {
         const [one, two] = [await dns(), await dns()];
         one.fault('*', fault);
         two.fault('*', fault);
-        const resolver = resolverFor([one, two], { timeoutMs: 20 });
-        assert.equal(failureOf(await resolver.resolve('a.example', 'A')), 'timeout');
+        const clock = new ManualClock();
+        const answer = resolverFor([one, two], { clock }).resolve('a.example', 'A');
+        for (const asked of [1, 2, 3]) {
+          const count = () => one.queries.length + two.queries.length;
+          await waitFor(`query ${asked}`, () => count() === asked && clock.waiting === 1);
+          clock.advance(5000);
+        }
+        assert.equal(failureOf(await answer), 'timeout');
         assert.deepEqual([one.queries.length, two.queries.length], [2, 1]);
       });
     }
@@ -234,8 +240,12 @@ describe('StubResolver', () => {
     it('starts behind a server that was silent', async () => {
       const [silent, good] = [await dns(), await dns()];
       silent.fault('*', 'timeout');
-      const resolver = resolverFor([silent, good], { timeoutMs: 50 });
-      await resolver.resolve('a.example', 'A');
+      const clock = new ManualClock();
+      const resolver = resolverFor([silent, good], { clock });
+      const first = resolver.resolve('a.example', 'A');
+      await waitFor('the first query', () => silent.queries.length === 1);
+      clock.advance(5000);
+      await first;
       await resolver.resolve('b.example', 'A');
       assert.deepEqual([silent.queries.length, good.queries.length], [1, 2]);
     });
@@ -415,7 +425,7 @@ describe('StubResolver', () => {
     });
   });
 
-  it('refuses a server that is no address', () => {
+  it('refuses a server that is no address, and no server at all', () => {
     const options = { timeoutMs: 1, attempts: 1, cacheEntries: 1, maxTtlS: 1, maxNegativeTtlS: 1 };
     for (const text of ['dns.example', '192.0.2.1:0', '192.0.2.1:65536', '[::1', '1.2.3']) {
       assert.throws(
@@ -424,6 +434,9 @@ describe('StubResolver', () => {
         text,
       );
     }
+    assert.throws(() => new StubResolver({ ...options, servers: [], clock: systemClock }), {
+      code: 'dns-server-invalid',
+    });
   });
 });
 
