@@ -37,7 +37,14 @@ export interface Transaction {
   abort(reason: AbortReason): void;
 }
 
-export type AbortReason = 'reset' | 'quit' | 'connection-lost' | 'timeout' | 'tls-started';
+export type AbortReason =
+  | 'reset'
+  | 'quit'
+  | 'connection-lost'
+  | 'timeout'
+  | 'tls-started'
+  /** The content went over limits.messageBytes; the client gets 552 5.3.4. */
+  | 'too-large';
 
 /** What the content decoder noticed about a whole message. */
 export interface ContentFacts {
