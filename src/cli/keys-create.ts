@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { type AddedKeys, createKeys } from '../keys/create-keys.ts';
-import { KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
+import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
@@ -53,7 +53,7 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
       await runKeysCommand(context, parts, options.json, async (run) => {
         const added = await createKeys(run.access, {
           domain,
-          algorithms: options.algorithm ?? BOTH,
+          algorithms: options.algorithm ?? DEFAULT_ALGORITHMS,
           subdomains: options.subdomains,
           ttlS: options.ttl,
         });
@@ -80,16 +80,14 @@ export function reportAdded(run: KeysRun, added: AddedKeys, verb: string): ExitC
   return EXIT.ok;
 }
 
-const BOTH: readonly KeyAlgorithm[] = KEY_ALGORITHMS.filter(
-  (algorithm) => algorithm.name === 'rsa2048' || algorithm.name === 'ed25519',
-);
-
 function algorithmArgument(
   text: string,
   others: readonly KeyAlgorithm[] = [],
 ): readonly KeyAlgorithm[] {
   const named =
-    text === 'both' ? BOTH : KEY_ALGORITHMS.filter((algorithm) => algorithm.name === text);
+    text === 'both'
+      ? DEFAULT_ALGORITHMS
+      : KEY_ALGORITHMS.filter((algorithm) => algorithm.name === text);
   if (named.length > 0) return [...others, ...named];
   const known = KEY_ALGORITHMS.map((algorithm) => algorithm.name).join(', ');
   throw new InvalidArgumentError(`It must be one of ${known}, both.`);

@@ -98,6 +98,11 @@ export const KEY_ALGORITHMS: readonly KeyAlgorithm[] = [
   ed25519,
 ];
 
+/** What a domain gets when nothing else is asked for: RSA for all verifiers, Ed25519 for new ones. */
+export const DEFAULT_ALGORITHMS: readonly KeyAlgorithm[] = KEY_ALGORITHMS.filter((algorithm) =>
+  ['rsa2048', 'ed25519'].includes(algorithm.name),
+);
+
 /** The row of a name in a manifest; RSA of any size from 1024 to 4096 bits may be imported. */
 export function keyAlgorithmNamed(name: string): KeyAlgorithm | undefined {
   const row = KEY_ALGORITHMS.find((algorithm) => algorithm.name === name);

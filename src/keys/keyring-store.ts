@@ -42,6 +42,11 @@ export interface KeyringStore {
   ): Promise<Result>;
 }
 
+/** A manifest file as it was read. */
+interface ReadFile extends ManifestSource {
+  readonly text: string;
+}
+
 /** New domains go here, unless an existing file already lists them. */
 const DEFAULT_FILE = 'keyring.yaml';
 const LOCK_FILE = '.lock';
@@ -98,12 +103,13 @@ export class FileKeyringStore implements KeyringStore {
     }
   }
 
-  async #readFiles(): Promise<ReadonlyMap<string, ManifestSource>> {
+  async #readFiles(): Promise<ReadonlyMap<string, ReadFile>> {
     const names = await this.#manifestNames();
-    const files = new Map<string, ManifestSource>();
+    const files = new Map<string, ReadFile>();
     for (const name of names) {
       const file = path.join(this.#dir, name);
-      files.set(name, parseManifest(await readManifestText(file), file));
+      const text = await readManifestText(file);
+      files.set(name, { ...parseManifest(text, file), text });
     }
     return files;
   }
@@ -128,17 +134,18 @@ export class FileKeyringStore implements KeyringStore {
   }
 
   async #write(
-    files: ReadonlyMap<string, ManifestSource>,
+    files: ReadonlyMap<string, ReadFile>,
     generation: number,
     domain: ManifestDomain,
     lock: Lock,
   ): Promise<void> {
     const name = fileOf(files, domain.domain);
-    const source = files.get(name) ?? newManifest();
+    const source = files.get(name);
     const file = path.join(this.#dir, name);
-    const text = renderManifest(source, generation, domain);
+    const text = renderManifest(source ?? newManifest(), generation, domain);
     parseManifest(text, file); // what could not be read back is not written
     await lock.check();
+    await refuseChanged(file, source?.text);
     try {
       await writeFileAtomic(file, Buffer.from(text), FILE_MODE);
     } catch (error) {
@@ -148,7 +155,7 @@ export class FileKeyringStore implements KeyringStore {
 }
 
 /** Takes the files together; a domain may stand in one of them only. */
-function snapshotOf(files: ReadonlyMap<string, ManifestSource>): KeyringSnapshot {
+function snapshotOf(files: ReadonlyMap<string, ReadFile>): KeyringSnapshot {
   const generations = new Map<string, number>();
   const domains = new Map<string, ManifestDomain>();
   const owners = new Map<string, string>();
@@ -167,11 +174,20 @@ function snapshotOf(files: ReadonlyMap<string, ManifestSource>): KeyringSnapshot
   return { generation: Math.max(0, ...generations.values()), generations, domains };
 }
 
-function fileOf(files: ReadonlyMap<string, ManifestSource>, domain: string): string {
+function fileOf(files: ReadonlyMap<string, ReadFile>, domain: string): string {
   for (const [name, { manifest }] of files) {
     if (manifest.domains.some((entry) => entry.domain === domain)) return name;
   }
   return DEFAULT_FILE;
+}
+
+/** An editor knows nothing of our lock. */
+async function refuseChanged(file: string, before: string | undefined): Promise<void> {
+  const now = await readFile(file, 'utf8').catch(() => undefined);
+  if (now === before) return;
+  throw new KeysError('keyring-changed', `${file} was changed meanwhile; nothing was written`, {
+    hint: 'run the command again',
+  });
 }
 
 async function readManifestText(file: string): Promise<string> {
