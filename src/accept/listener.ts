@@ -48,6 +48,8 @@ export class Listener {
   readonly #parts: ListenerParts;
   readonly #servers: SessionServer[] = [];
   readonly #sessions = new Map<string, Session>();
+  /** Ids of the sessions that count; one that we ended does not, while its socket lingers. */
+  readonly #counted = new Set<string>();
   readonly #perClient = new Map<string, number>();
   readonly #passwords = new PasswordChecker();
   readonly #limiter: AuthLimiter;
@@ -176,13 +178,14 @@ export class Listener {
         return listener.#tls?.clientCa !== undefined;
       },
       get overfull() {
-        return listener.#sessions.size > limits.sessions;
+        return listener.#counted.size > limits.sessions;
       },
       allowsAddress: (address) => this.#allowList.allows(address),
       allowsCertificate: (names) =>
         this.#certificateNames.size === 0 || names.some((one) => this.#certificateNames.has(one)),
       sessionsOf: (address) => this.#perClient.get(address) ?? 0,
       opened: (session) => this.#opened(session),
+      leaving: (session) => this.#leaving(session),
       closed: (session) => this.#closed(session),
       authenticate: (address, user, password) => this.#authenticate(address, user, password),
       event: (event, details) => onEvent?.(event, details),
@@ -193,15 +196,22 @@ export class Listener {
   #opened(session: Session): void {
     const { address } = session;
     this.#sessions.set(session.id, session);
+    this.#counted.add(session.id);
     this.#perClient.set(address, (this.#perClient.get(address) ?? 0) + 1);
     this.#parts.onEvent?.('session-opened', { id: session.id, address });
   }
 
-  #closed({ id, address }: { readonly id: string; readonly address: string }): void {
-    if (!this.#sessions.delete(id)) return;
+  #leaving({ id, address }: { readonly id: string; readonly address: string }): void {
+    if (!this.#counted.delete(id)) return;
     const left = (this.#perClient.get(address) ?? 1) - 1;
     if (left > 0) this.#perClient.set(address, left);
     else this.#perClient.delete(address);
+  }
+
+  #closed(session: { readonly id: string; readonly address: string }): void {
+    const { id, address } = session;
+    this.#leaving(session);
+    if (!this.#sessions.delete(id)) return;
     this.#parts.onEvent?.('session-closed', { id, address });
     if (this.#sessions.size > 0) return;
     const waiting = this.#whenEmpty;

@@ -40,6 +40,8 @@ export interface SessionHost {
   allowsCertificate(names: readonly string[]): boolean;
   /** Open sessions of a client address. */
   sessionsOf(address: string): number;
+  /** The session was ended by us and counts no more, though its socket may linger. */
+  leaving(session: { readonly id: string; readonly address: string }): void;
   /** The session's socket is closed. */
   closed(session: { readonly id: string; readonly address: string }): void;
   /** For the debug log. */

@@ -181,6 +181,7 @@ export class Session extends SMTPConnection {
 
   override close(): void {
     this.#replies.flush();
+    this.#host.leaving(this);
     super.close();
   }
 
