@@ -9,6 +9,11 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** The same as text, an IPv6 address in brackets. */
+export function formatEndpoint({ host, port }: Endpoint): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /**
  * Reads `host:port` or `[v6]:port`.
  *

@@ -23,6 +23,8 @@ export const unmatched: Format = scalarFormat({
       : value,
 });
 
+const ARC = 'arc-';
+
 /** Fields that change or are removed on the way (RFC 6376 section 5.4.1), or are signatures. */
 const NEVER_SIGNED = new Set([
   'received',
@@ -32,17 +34,36 @@ const NEVER_SIGNED = new Set([
   'authentication-results',
 ]);
 
-/** A header field name (RFC 5322 section 2.2); a `*` at its end stands for any rest. */
+/** A header field name (RFC 5322 section 2.2) that may stand in `h=`, where `;` may not. */
 export const headerName: Format = scalarFormat({
   name: 'header field name',
+  description: 'header field name',
+  check: (value) =>
+    isFieldName(value) ? whyNeverSigned(value) : 'must be a header field name, such as Subject',
+});
+
+/** A header field name, or the beginning of names with `*` for the rest. */
+export const headerNameOrPrefix: Format = scalarFormat({
+  name: 'header field name or prefix',
   description: 'header field name; `*` at its end stands for any rest (`Resent-*`)',
   check: (value) => {
-    if (typeof value !== 'string' || !/^[!-)+-9;-~]+\*?$/.test(value)) {
-      return 'must be a header field name, such as Subject or Resent-*';
-    }
-    const name = value.toLowerCase();
-    return NEVER_SIGNED.has(name) || name.startsWith('arc-')
-      ? `${value} is never signed: it changes or goes away on the way (RFC 6376 section 5.4.1)`
-      : undefined;
+    const isPrefix = typeof value === 'string' && value.endsWith('*');
+    const name = isPrefix ? value.slice(0, -1) : value;
+    if (!isFieldName(name)) return 'must be a header field name, such as Subject or Resent-*';
+    const lower = name.toLowerCase();
+    return isPrefix && [...NEVER_SIGNED, ARC].some((never) => never.startsWith(lower))
+      ? `${value} takes in fields that are never signed`
+      : whyNeverSigned(name);
   },
 });
+
+function isFieldName(value: unknown): value is string {
+  return typeof value === 'string' && /^[!-)+-9<-~]+$/.test(value);
+}
+
+function whyNeverSigned(written: string): string | undefined {
+  const name = written.toLowerCase();
+  return NEVER_SIGNED.has(name) || name.startsWith(ARC)
+    ? `${written} is never signed: it changes or goes away on the way (RFC 6376 section 5.4.1)`
+    : undefined;
+}

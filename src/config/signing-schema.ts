@@ -4,7 +4,7 @@ import { listFormat } from './format.ts';
 import { domain } from './network-formats.ts';
 import { oneOf, onOff, seconds } from './scalar-formats.ts';
 import { setting } from './setting.ts';
-import { headerName, unmatched } from './signing-formats.ts';
+import { headerName, headerNameOrPrefix, unmatched } from './signing-formats.ts';
 
 /** What is signed, and how (RFC 6376). */
 export const signingSchema: convict.Schema<Config['signing']> = {
@@ -45,7 +45,7 @@ export const signingSchema: convict.Schema<Config['signing']> = {
       'Fields signed once more than they are there, even when absent, so that nobody can add one. From has to be among them.',
     ),
     oversignedIfPresent: setting(
-      listFormat(headerName),
+      listFormat(headerNameOrPrefix),
       [
         'Sender',
         'Message-ID',
@@ -60,7 +60,7 @@ export const signingSchema: convict.Schema<Config['signing']> = {
       'Fields signed once more than they are there, if they are there.',
     ),
     signedIfPresent: setting(
-      listFormat(headerName),
+      listFormat(headerNameOrPrefix),
       [
         'Resent-*',
         'List-*',
@@ -69,7 +69,7 @@ export const signingSchema: convict.Schema<Config['signing']> = {
         'Content-Disposition',
         'Feedback-ID',
       ],
-      'Fields signed as often as they are there. A `*` at the end stands for any rest. A field in several lists counts for the first.',
+      'Fields signed as often as they are there. A field in several lists counts for the first; a name written out counts before one with `*`.',
     ),
   },
 };

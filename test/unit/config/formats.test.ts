@@ -8,7 +8,13 @@ import {
   toDomain,
 } from '../../../src/config/network-formats.ts';
 import { milliseconds, octets, onOff } from '../../../src/config/scalar-formats.ts';
-import { headerName, unmatched } from '../../../src/config/signing-formats.ts';
+import { headerName, headerNameOrPrefix, unmatched } from '../../../src/config/signing-formats.ts';
+import {
+  defaultHeaderLists,
+  type HeaderLists,
+  HeaderSelection,
+} from '../../../src/sign/header-selection.ts';
+import { build } from './build.ts';
 
 describe('configuration: formats', () => {
   it('reads endpoints', () => {
@@ -101,23 +107,39 @@ describe('configuration: formats', () => {
     assert.equal(unmatched.check('fallback:mail').length, 1);
   });
 
-  it('refuses header names that are none', () => {
-    for (const bad of [
-      '',
-      'A B',
-      'A:',
-      'Sub*ject',
-      '*',
-      'Fröm',
-      'Bcc',
-      'bCC',
-      'arc-seal',
-      'DKIM-Signature',
-    ]) {
-      assert.equal(headerName.check(bad).length, 1, bad);
+  it('takes the header names that the selection of signed fields takes, and no others', () => {
+    const refusedBy = (lists: Partial<HeaderLists>) => {
+      try {
+        new HeaderSelection({ ...defaultHeaderLists, ...lists });
+        return false;
+      } catch {
+        return true;
+      }
+    };
+    const names = [
+      ...[
+        '',
+        'A B',
+        'A:',
+        'A;B',
+        'Sub*ject',
+        '*',
+        'Fröm',
+        'Bcc',
+        'bCC',
+        'arc-seal',
+        'DKIM-Signature',
+      ],
+      ...['Re*', 'ARC-*', 'a*', 'Return-*', 'DKIM-*', 'List-**'],
+      ...['From', 'X-Anything', 'Resent-*', 'List-*', 'Archived-At'],
+    ];
+    for (const name of names) {
+      const plain = headerName.check(name).length > 0;
+      const prefixed = headerNameOrPrefix.check(name).length > 0;
+      assert.equal(plain, refusedBy({ alwaysOversigned: [name] }), name);
+      assert.equal(prefixed, refusedBy({ signedIfPresent: [name] }), name);
     }
-    for (const good of ['From', 'X-Anything', 'Resent-*'])
-      assert.deepEqual(headerName.check(good), []);
+    assert.deepEqual(build('').config.signing.headers, defaultHeaderLists);
   });
 
   it('never throws, whatever the text', () => {
