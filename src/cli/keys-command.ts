@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
-import { errorMessage, WaxsealError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
@@ -9,6 +8,7 @@ import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { reportError } from './report-error.ts';
 
 /** The slice of the configuration that the `keys` commands need. */
 export interface KeysSettings {
@@ -58,13 +58,8 @@ export async function runKeysCommand(
     const access = keyringAccess(settings.keys, parts.clock);
     context.setExitCode(await action({ context, parts, settings, access, json }));
   } catch (error) {
-    const code = error instanceof WaxsealError ? error.code : 'unexpected';
-    const hint = error instanceof WaxsealError ? error.hint : undefined;
-    const message = errorMessage(error);
-    if (json) context.stdout(jsonText({ error: { code, message, hint } }));
-    context.stderr(`error: ${printableLines(message)}\n`);
-    if (hint !== undefined) context.stderr(`hint: ${printableLines(hint)}\n`);
-    context.setExitCode(exitCodeOf(error, code));
+    reportError(context, error, json);
+    if (error instanceof KeysRefusal) context.setExitCode(EXIT.refused);
   }
 }
 
@@ -113,17 +108,4 @@ export function addEntryOptions(command: Command): Command {
     .option('--no-subdomains', 'the domain signs for itself only (default for a new domain)')
     .option('--ttl <seconds>', 'TTL of the DNS records', ttlArgument, DEFAULT_TTL_S)
     .option('--json', 'print JSON', false);
-}
-
-function exitCodeOf(error: unknown, code: string): ExitCode {
-  if (error instanceof KeysRefusal) return EXIT.refused;
-  return code.startsWith('config-') ? EXIT.usage : EXIT.failed;
-}
-
-/** Printable, but with the line ends that our own messages have. */
-function printableLines(text: string): string {
-  return text
-    .split('\n')
-    .map((line) => printable(line, 2000))
-    .join('\n');
 }

@@ -98,7 +98,7 @@ export class FileKeyringStore implements KeyringStore {
       return await acquireLock(path.join(this.#dir, LOCK_FILE), options);
     } catch (error) {
       if (error instanceof KeysError) throw error;
-      const message = `keyring ${this.#dir} ${systemReason(error)}`;
+      const message = `keyring directory ${this.#dir} ${systemReason(error)}`;
       throw new KeysError('keyring-unwritable', message, { cause: error });
     }
   }
@@ -118,13 +118,13 @@ export class FileKeyringStore implements KeyringStore {
     try {
       const names = (await readdir(this.#dir)).filter((name) => MANIFEST_NAME.test(name)).sort();
       if (names.length <= MAX_FILES) return names;
-      const message = `keyring ${this.#dir} has ${names.length} manifest files; ${MAX_FILES} are allowed`;
+      const message = `keyring directory ${this.#dir} has ${names.length} manifest files; ${MAX_FILES} are allowed`;
       throw new KeysError('keyring-unreadable', message);
     } catch (error) {
       if (error instanceof KeysError) throw error;
       const isMissing = systemCode(error) === 'ENOENT';
       const code = isMissing ? 'keyring-missing' : 'keyring-unreadable';
-      throw new KeysError(code, `keyring ${this.#dir} ${systemReason(error)}`, {
+      throw new KeysError(code, `keyring directory ${this.#dir} ${systemReason(error)}`, {
         cause: error,
         hint: isMissing
           ? 'check keys.dir; "waxseal keys create DOMAIN" makes the first keyring'

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { WaxsealError } from '../../../src/base/errors.ts';
+import { registerKeys } from '../../../src/cli/keys.ts';
+import type { KeysSettings } from '../../../src/cli/keys-command.ts';
+import { type FakeDns, startDns } from '../../support/dns.ts';
+import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../../support/keyring.ts';
+
+interface Ran {
+  readonly code: number | undefined;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface RecordJson {
+  readonly selector: string;
+  readonly name: string;
+  readonly strings: readonly string[];
+  readonly value: string;
+  readonly zoneLine: string;
+}
+
+describe('keys commands', () => {
+  let place: KeyringPlace;
+  let dns: FakeDns;
+
+  beforeEach(async () => {
+    place = await makeKeyringPlace();
+    dns = await startDns();
+  });
+  afterEach(async () => {
+    await dns.close();
+    await removeKeyringPlace(place);
+  });
+
+  async function keys(...args: readonly string[]): Promise<Ran> {
+    return await runWith(
+      async () => ({
+        keys: place,
+        dns: { servers: [dns.server], timeoutMs: 2000, attempts: 2 },
+      }),
+      args,
+    );
+  }
+
+  async function publish(): Promise<void> {
+    const { out } = await keys('dns', 'example.com', '--json');
+    for (const record of recordsOf(out)) dns.set(record.name, 'TXT', [record.strings], 0);
+  }
+
+  it('lead from creation to signing', async () => {
+    const created = await keys('create', 'Example.COM');
+    assert.equal(created.code, 0);
+    assert.match(created.err, /warning: a new master key was made: .*master\.key\. Back it up/);
+    assert.match(
+      created.out,
+      /^wx\d{6}r1\._domainkey\.example\.com\. 3600 IN TXT "v=DKIM1; k=rsa;/m,
+    );
+    assert.match(created.out, /waxseal keys activate example\.com/);
+    const early = await keys('activate', 'example.com');
+    assert.equal(early.code, 3);
+    assert.match(
+      early.err,
+      /there is no TXT record\n {2}expected: v=DKIM1; k=rsa; h=sha256; p=MII/,
+    );
+    assert.match(
+      (await keys('list')).out,
+      /example\.com {2}wx\d{6}r1 {2}rsa2048 {4}file {5}created/,
+    );
+    await publish();
+    const active = await keys('activate', 'example.com');
+    assert.equal(active.code, 0, active.err);
+    assert.match(active.out, /wx\d{6}e1 {2}active/);
+    assert.match((await keys('activate', 'example.com')).out, /nothing to do/);
+    assert.match((await keys('list', 'example.com')).out, /rsa2048 {4}file {5}active/);
+  });
+
+  it('speak JSON where a program may read it', async () => {
+    const created = JSON.parse((await keys('create', 'example.com', '--json')).out);
+    assert.deepEqual(
+      created.keys.map((key: { algorithm: string }) => key.algorithm),
+      ['rsa2048', 'ed25519'],
+    );
+    const refused = await keys('activate', 'example.com', '--json');
+    assert.equal(refused.code, 3);
+    const activation = JSON.parse(refused.out);
+    assert.equal(activation.outcome, 'not-seen');
+    assert.equal(activation.checks[0].verdict, 'absent');
+    const listed = JSON.parse((await keys('list', '--json')).out);
+    assert.equal(listed.domains[0].domain, 'example.com');
+    const failed = await keys('dns', 'other.example', '--json');
+    assert.equal(failed.code, 3);
+    assert.equal(JSON.parse(failed.out).error.code, 'key-domain-unknown');
+  });
+
+  it('print a record whose strings join to the value for web forms', async () => {
+    await keys('create', 'example.com', '--algorithm', 'rsa4096', '--ttl', '300');
+    const { out, err } = await keys('dns', 'example.com', '--json');
+    const [record] = recordsOf(out);
+    assert.ok(record !== undefined);
+    assert.ok(record.strings.every((text) => text.length <= 255));
+    assert.equal(record.strings.join(''), record.value);
+    const quoted = record.strings.map((text) => `"${text}"`).join(' ');
+    assert.equal(record.zoneLine, `${record.name}. 300 IN TXT ${quoted}`);
+    assert.match(err, /too many for DNS over plain UDP/);
+    const text = (await keys('dns', 'example.com')).out;
+    assert.ok(text.includes(`\n${record.zoneLine}\n`));
+    assert.ok(text.includes(`\n  Value: ${record.value}\n`));
+    assert.equal((await keys('dns', 'example.com', '--selector', 'nope')).code, 3);
+  });
+
+  it('activate by force when DNS does not answer, with a warning', async () => {
+    await keys('create', 'example.com');
+    const { out } = await keys('dns', 'example.com', '--json');
+    for (const record of recordsOf(out)) dns.fault(record.name, 'servfail');
+    const refused = await keys('activate', 'example.com');
+    assert.equal(refused.code, 3);
+    assert.match(refused.err, /DNS gave no answer/);
+    const forced = await keys('activate', 'example.com', '--force');
+    assert.equal(forced.code, 0);
+    assert.match(forced.err, /warning: wx\d{6}r1\._domainkey\.example\.com: DNS gave no answer/);
+  });
+
+  it('import a key and say what is wrong with another', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    const pemFile = path.join(place.root, 'mail.private');
+    await writeFile(pemFile, privateKey.export({ type: 'pkcs1', format: 'pem' }));
+    const imported = await keys('import', 'example.com', pemFile, '--selector', 'Mail');
+    assert.equal(imported.code, 0, imported.err);
+    assert.match(imported.out, /mail {2}rsa1024/);
+    assert.match(imported.err, /RSA with 1024 bits is weak/);
+    await writeFile(pemFile, 'x');
+    const wrong = await keys('import', 'example.com', pemFile, '--selector', 'two');
+    assert.equal(wrong.code, 3);
+    assert.match(wrong.err, /^error: .*holds no private key in PEM form\nhint: it must begin with/);
+    assert.equal((await keys('import', 'example.com', '/nonexistent', '--selector', 'b')).code, 1);
+  });
+
+  const mistakes: readonly (readonly string[])[] = [
+    ['create'],
+    ['create', 'foo_bar'],
+    ['create', '192.0.2.1'],
+    ['create', 'example.com', '--algorithm', 'rsa1024'],
+    ['create', 'example.com', '--ttl', '5'],
+    ['import', 'example.com', 'file'],
+    ['import', 'example.com', 'file', '--selector', '../x'],
+    ['activate', 'example.com', '--selector', 'a_b'],
+    ['frobnicate'],
+  ];
+  for (const args of mistakes) {
+    it(`refuse "keys ${args.join(' ')}" before anything is done`, async () => {
+      await assert.rejects(keys(...args), CommanderError);
+      assert.deepEqual(await readdir(place.root), []);
+    });
+  }
+
+  it('tell a wrong configuration from a failure', async () => {
+    const wrong = () => Promise.reject(new WaxsealError('config-invalid', 'no', { hint: 'do' }));
+    const ran = await runWith(wrong, ['list']);
+    assert.deepEqual(ran, { code: 2, out: '', err: 'error: no\nhint: do\n' });
+    assert.equal((await keys('list')).code, 1);
+  });
+
+  it('say that an empty keyring is empty, and that a domain is not in it', async () => {
+    await keys('create', 'example.com');
+    assert.equal((await keys('list', 'other.example')).code, 3);
+    await writeFile(
+      path.join(place.dir, 'keyring.yaml'),
+      'version: 1\ngeneration: 9\ndomains: {}\n',
+    );
+    const empty = await keys('list');
+    assert.equal(empty.code, 0);
+    assert.match(empty.err, /the keyring is empty/);
+  });
+
+  it('never show key material, in the clear or encoded, whatever goes wrong', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const pemFile = path.join(place.root, 'key.pem');
+    const manifest = path.join(place.dir, 'keyring.yaml');
+    const texts: string[] = [];
+    const note = async (...args: readonly string[]) => {
+      const { out, err } = await keys(...args);
+      texts.push(out, err);
+    };
+    await writeFile(pemFile, pem);
+    await note('import', 'example.com', pemFile, '--selector', 'mail');
+    await note('import', 'example.com', pemFile, '--selector', 'mail');
+    await note('activate', 'example.com');
+    await note('activate', 'example.com', '--force');
+    await note('list', '--json');
+    await note('dns', 'example.com');
+    for (const damaged of [
+      pem.slice(0, 900),
+      `x${pem}`,
+      pem.replace('BEGIN', 'BEGAN'),
+      pem + pem,
+    ]) {
+      await writeFile(pemFile, damaged);
+      await note('import', 'example.com', pemFile, '--selector', 'other');
+    }
+    const sealedFile = path.join(place.dir, 'private', 'example.com', 'mail.key');
+    const sealed = await readFile(sealedFile);
+    texts.push(sealed.toString(), await readFile(manifest, 'utf8'));
+    await writeFile(sealedFile, privateKey.export({ type: 'pkcs8', format: 'der' }));
+    await note('activate', 'example.com', '--selector', 'mail', '--force');
+    await writeFile(sealedFile, sealed);
+    await writeFile(manifest, `${await readFile(manifest, 'utf8')}\n${pem}`);
+    await note('list');
+    await rm(manifest);
+    const master = await readFile(place.masterKeyFile);
+    await chmod(place.masterKeyFile, 0o644);
+    await note('create', 'example.com');
+    const output = texts.join('\n');
+    assert.ok(output.length > 5000);
+    const oneLine = pem.replaceAll('\n', '');
+    const inPem = secretFragments(privateKey, pem, master).filter((text) => oneLine.includes(text));
+    assert.ok(inPem.length >= 18 + 6, 'the fragments do not find the key even in its own PEM');
+    for (const fragment of secretFragments(privateKey, pem, master)) {
+      assert.ok(!output.includes(fragment), 'key material was shown');
+    }
+  });
+});
+
+async function runWith(
+  loadConfig: () => Promise<KeysSettings>,
+  args: readonly string[],
+): Promise<Ran> {
+  let out = '';
+  let err = '';
+  let code: number | undefined;
+  const stdout = (text: string) => {
+    out += text;
+  };
+  const stderr = (text: string) => {
+    err += text;
+  };
+  const program = new Command('waxseal')
+    .exitOverride()
+    .configureOutput({ writeOut: stdout, writeErr: stderr });
+  const setExitCode = (value: number) => {
+    code = value;
+  };
+  registerKeys(program, { stdout, stderr, isTty: false, loadConfig, setExitCode });
+  await program.parseAsync(['keys', ...args], { from: 'user' });
+  return { code, out, err };
+}
+
+function recordsOf(json: string): RecordJson[] {
+  return (JSON.parse(json) as { records: RecordJson[] }).records;
+}
+
+/** Pieces of the secret numbers, in every alignment of base64, in hexadecimal and as lines. */
+function secretFragments(key: KeyObject, pem: string, master: Buffer): string[] {
+  const jwk = createPrivateKey(pem).export({ format: 'jwk' });
+  assert.ok(key.type === 'private' && typeof jwk.d === 'string');
+  const secrets = [jwk.d, jwk.p, jwk.q, jwk.dp, jwk.dq, jwk.qi].map((part) =>
+    Buffer.from(String(part), 'base64url'),
+  );
+  const fragments = [...secrets, master].flatMap((secret) => [
+    secret.subarray(4, 20).toString('hex'),
+    secret.subarray(4, 20).toString('latin1'),
+    ...[4, 5, 6].map((start) => secret.subarray(start, start + 15).toString('base64')),
+  ]);
+  // Lines of the PEM from where the public numbers have ended.
+  return [...fragments, ...pem.split('\n').slice(8, 26)];
+}
