@@ -107,8 +107,9 @@ export class Listener {
    * command.
    *
    * @param timeoutMs after this time the remaining sessions are closed
+   * @returns true when no session had to be closed for that
    */
-  async drain(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number): Promise<boolean> {
     this.#draining = true;
     for (const { server } of this.#servers) server.close();
     let cancel = () => {};
@@ -117,7 +118,9 @@ export class Listener {
     });
     await Promise.race([this.#empty(), late]);
     cancel();
+    const drained = this.#sessions.size === 0;
     await this.close();
+    return drained;
   }
 
   /** Closes listening sockets and sessions, whatever they do. */

@@ -7,6 +7,8 @@ import type { CliInput } from './input.ts';
 export interface CliFrame extends CliContext<Config> {
   /** The configuration with its warnings and the origin of each setting; read once. */
   loadDetails(): Promise<LoadedConfig>;
+  /** The same, read afresh; for a reload. */
+  rereadDetails(): Promise<LoadedConfig>;
   /** The configuration file that `loadDetails` reads; undefined: none, defaults hold. */
   configFile(): string | undefined;
   readonly input: CliInput;

@@ -31,6 +31,8 @@ interface CommandRow {
 
 /** In the order in which help shows them. */
 const COMMANDS: readonly CommandRow[] = [
+  { name: 'serve', load: async () => (await import('./serve.ts')).registerServe },
+  { name: 'demo', load: async () => (await import('./demo.ts')).registerDemo },
   { name: 'config', load: async () => (await import('./config.ts')).registerConfig },
   { name: 'keys', load: async () => (await import('./keys.ts')).registerKeys },
   { name: 'users', load: async () => (await import('./users.ts')).registerUsers },
@@ -101,8 +103,10 @@ function makeFrame(
     const named: unknown = program.opts().config;
     return typeof named === 'string' ? named : findConfigFile(environment.WAXSEAL_CONFIG);
   };
+  const rereadDetails = (): Promise<LoadedConfig> =>
+    loadConfig(configFile(), { environment, system });
   const loadDetails = (): Promise<LoadedConfig> => {
-    details ??= loadConfig(configFile(), { environment, system });
+    details ??= rereadDetails();
     return details;
   };
   return {
@@ -113,6 +117,7 @@ function makeFrame(
     version: readVersion(),
     configFile,
     loadDetails,
+    rereadDetails,
     loadConfig: async () => (await loadDetails()).config,
     setExitCode,
   };

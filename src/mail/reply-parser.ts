@@ -49,11 +49,11 @@ export class ReplyParser {
     if (this.#broken || chunk.length === 0) return NOTHING;
     if (chunk.indexOf(LF) < 0) {
       // Only lengthened: the line is not scanned again until it ends.
-      this.#held += chunk.latin1Slice();
+      this.#held += chunk.toString('latin1');
       if (this.#replyBytes + this.#held.length <= this.#bounds.maxBytes) return NOTHING;
       return [this.#malformed(this.#tooLong())];
     }
-    const text = this.#held + chunk.latin1Slice();
+    const text = this.#held + chunk.toString('latin1');
     const found: ParsedReply[] = [];
     let start = 0;
     for (;;) {

@@ -1,0 +1,106 @@
+import type { Clock } from './base/clock.ts';
+import type { Log } from './base/log.ts';
+import type { Config } from './config/config.ts';
+import { DEFAULT_MAX_FIELDS } from './mail/header-collector.ts';
+import type { SigningKeyring } from './mail/signer.ts';
+import type { TransactionFactory } from './mail/transaction.ts';
+import { MessageIntake } from './message-intake.ts';
+import { MessageSeal } from './message-seal.ts';
+import { raceConnect } from './relay/connect.ts';
+import { DeadHosts } from './relay/dead-hosts.ts';
+import { Leg, type LegDependencies, RelayTls } from './relay/leg.ts';
+import type { Router } from './relay/route.ts';
+import { canonicalizations, type SignatureOptions } from './sign/dkim-signature.ts';
+import { HeaderSelection } from './sign/header-selection.ts';
+import type { Spool } from './spool/spool.ts';
+import { LiveTransaction, type TransactionParts } from './transaction.ts';
+import { newTransactionId } from './transaction-id.ts';
+
+/** What all transactions of a server share. */
+export interface LiveParts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly keyring: SigningKeyring;
+  readonly router: Router;
+  readonly spool: Spool;
+  /** Authorities for `verify`, as PEM, besides the usual ones. */
+  readonly ca: string | undefined;
+}
+
+/** How long a reply that missed the final dot's budget is still listened for, for the log. */
+const LATE_REPLY_MS = 120_000;
+/** Upper bound of a Received field and of one DKIM-Signature field, for SIZE (RFC 1870). */
+const RECEIVED_BYTES = 1000;
+const SIGNATURE_BYTES = 2000;
+/** RSA and Ed25519. */
+const SIGNATURES_OF_A_DOMAIN = 2;
+
+/** Makes the transactions of a server out of its parts. */
+export function liveTransactions(live: LiveParts): TransactionFactory {
+  const { clock } = live;
+  const parts = transactionParts(live);
+  return { begin: (client) => new LiveTransaction(newTransactionId(clock), client, parts) };
+}
+
+function transactionParts(live: LiveParts): TransactionParts {
+  const { config, clock, log, keyring, router, spool } = live;
+  const { signing, limits, content } = config;
+  const signature: SignatureOptions = {
+    canonicalization: signing.canonicalization,
+    selection: new HeaderSelection(signing.headers),
+    expireAfterS: signing.expireAfterS,
+    identity: signing.identity,
+  };
+  const headerLimits = { maxHeaderBytes: limits.headerBytes, maxFields: DEFAULT_MAX_FIELDS };
+  const signatures = SIGNATURES_OF_A_DOMAIN * (1 + signing.alsoSignAs.length);
+  const extraBytes = RECEIVED_BYTES + signatures * SIGNATURE_BYTES;
+  const legs = legDependencies(live);
+  const { body } = canonicalizations(signature);
+  return {
+    clock,
+    log,
+    keyringFault: () => keyring.fault,
+    maxMessageBytes: limits.messageBytes,
+    destinationFor: (domain) => router.destinationFor(domain),
+    openLeg: (destination, mail) => new Leg(legs, destination, { mail, extraBytes }),
+    openIntake: () => new MessageIntake(spool.open(), headerLimits, body),
+    seal: new MessageSeal({
+      clock,
+      keyring,
+      content: {
+        strayLineEnds: content.strayLineEnds,
+        longLines: content.longLines,
+        maxHops: limits.hops,
+      },
+      signing,
+      signature,
+      by: config.server.name,
+      hideClient: config.received.hideClient,
+      addDate: content.addDate,
+      addMessageId: content.addMessageId,
+    }),
+  };
+}
+
+function legDependencies({ config, clock, router, ca }: LiveParts): LegDependencies {
+  const { relay } = config;
+  const { ipv4, ipv6 } = relay.sourceAddress;
+  return {
+    candidates: (destination, signal) => router.candidates(destination, signal),
+    raceConnect,
+    deadHosts: new DeadHosts({ clock, deadHostMs: relay.deadHostMs }),
+    tls: new RelayTls(ca),
+    clock,
+    options: {
+      ehloName: relay.ehloName,
+      connectTimeoutMs: relay.connectTimeoutMs,
+      greetingTimeoutMs: relay.greetingTimeoutMs,
+      rcptBudgetMs: relay.rcptBudgetMs,
+      dataBudgetMs: relay.dataBudgetMs,
+      finalDotBudgetMs: relay.finalDotBudgetMs,
+      lateReplyMs: LATE_REPLY_MS,
+      sourceAddress: { ...(ipv4 === '' ? {} : { ipv4 }), ...(ipv6 === '' ? {} : { ipv6 }) },
+    },
+  };
+}

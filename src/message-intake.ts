@@ -1,0 +1,128 @@
+import { errorMessage } from './base/errors.ts';
+import { HeaderCollector, type HeaderLimits } from './mail/header-collector.ts';
+import type { MessageHeader } from './mail/header-fields.ts';
+import { type LocalReply, localReply } from './mail/reply.ts';
+import {
+  type BodyCanonicalization,
+  type BodyHasher,
+  createBodyHasher,
+} from './sign/body-hasher.ts';
+import type { SpooledMessage } from './spool/spooled-message.ts';
+
+/** A message that is whole, or the reason why it cannot be taken. */
+export type Intake =
+  | { readonly kind: 'message'; readonly header: MessageHeader; readonly bodyHash: Buffer }
+  | { readonly kind: 'failed'; readonly reply: LocalReply; readonly fault: string | undefined };
+
+/** Octets to be sent: what Waxseal adds on top, then the message as it lies in the spool. */
+export interface MessageSource {
+  readonly prefix: Buffer;
+  buffers(): readonly Buffer[] | undefined;
+  chunks(): AsyncIterable<Buffer>;
+}
+
+/*
+ * States: `header` until the collector is done, then `body`; `failed` once the message cannot be
+ * taken any more: the client is heard out (it would not listen before its final dot) and what it
+ * says is dropped.
+ */
+type State =
+  | { readonly kind: 'header'; readonly collector: HeaderCollector }
+  | { readonly kind: 'body'; readonly header: MessageHeader }
+  | { readonly kind: 'failed'; readonly reply: LocalReply; readonly fault: string | undefined };
+
+/** Takes a message in while it arrives: header collected, body hashed, all of it spooled. */
+export class MessageIntake {
+  readonly #spooled: SpooledMessage;
+  readonly #hasher: BodyHasher;
+  #state: State;
+
+  constructor(
+    spooled: SpooledMessage,
+    limits: HeaderLimits,
+    canonicalization: BodyCanonicalization,
+  ) {
+    this.#spooled = spooled;
+    this.#hasher = createBodyHasher(canonicalization);
+    this.#state = { kind: 'header', collector: new HeaderCollector(limits) };
+  }
+
+  /**
+   * Takes the next piece of normalised content.
+   *
+   * @returns a promise when the sender has to wait; it never rejects
+   */
+  add(piece: Buffer): void | Promise<void> {
+    const state = this.#state;
+    if (state.kind === 'body') return this.#body([piece]);
+    if (state.kind === 'header') return this.#advance(state.collector.push(piece));
+  }
+
+  /** The content is over. */
+  async finish(): Promise<Intake> {
+    if (this.#state.kind === 'header') await this.#advance(this.#state.collector.end());
+    if (this.#state.kind === 'body') await this.#spooled.finish().catch(this.#failSpool);
+    const state = this.#state;
+    if (state.kind === 'body') {
+      return { kind: 'message', header: state.header, bodyHash: this.#hasher.digest() };
+    }
+    if (state.kind === 'failed') return state;
+    throw new Error('the header collector did not end');
+  }
+
+  /** The message as a leg sends it; after `finish`. */
+  source(prefix: Buffer): MessageSource {
+    return {
+      prefix,
+      buffers: () => this.#spooled.buffers(),
+      chunks: () => this.#spooled.chunks(),
+    };
+  }
+
+  /** Gives the spool back. */
+  release(): void {
+    this.#spooled.release();
+  }
+
+  #advance(progress: ReturnType<HeaderCollector['push']>): void | Promise<void> {
+    if (progress.kind === 'more') return;
+    if (progress.kind === 'refused') {
+      this.#fail(progress.reply, undefined);
+      return;
+    }
+    const { header, body } = progress;
+    this.#state = { kind: 'body', header };
+    const waiting = this.#spool(header.octets);
+    const bodyWaiting = this.#body(body);
+    return bodyWaiting ?? waiting;
+  }
+
+  #body(pieces: readonly Buffer[]): void | Promise<void> {
+    // A writer that has to wait says so at each piece until it has caught up, so the last one counts.
+    return pieces
+      .map((piece) => {
+        this.#hasher.update(piece);
+        return this.#spool(piece);
+      })
+      .at(-1);
+  }
+
+  #spool(piece: Buffer): void | Promise<void> {
+    try {
+      return this.#spooled.write(piece)?.catch(this.#failSpool);
+    } catch (error) {
+      this.#failSpool(error);
+    }
+  }
+
+  readonly #failSpool = (error: unknown): void => {
+    const text = 'The message cannot be kept now, try again later';
+    this.#fail(localReply(452, '4.3.1', 'spool.room', text), errorMessage(error));
+  };
+
+  #fail(reply: LocalReply, fault: string | undefined): void {
+    if (this.#state.kind === 'failed') return;
+    this.#state = { kind: 'failed', reply, fault };
+    this.#spooled.release();
+  }
+}
