@@ -79,4 +79,8 @@ function checkDocument(packages: LockedPackages): void {
     }
     rows.delete(name);
   }
+  for (const name of rows.keys()) {
+    if (name === 'name' || name.startsWith('---')) continue;
+    faults.push(`docs/dependencies.md has a row for ${name}, which package.json does not name`);
+  }
 }
