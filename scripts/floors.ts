@@ -43,11 +43,10 @@ const FOLDERS: Readonly<Record<string, number>> = {
   admin: 2,
 };
 
-/** Files right in `src/`, and `cli/`, which is one room with the wiring. */
+/** Files right in `src/`, and `cli/`, which is one room with the wiring; the first that fits. */
 const TOP: readonly { pattern: RegExp; room: Room }[] = [
-  { pattern: /^(transaction|message)(-[a-z-]+)?\.ts$/, room: { name: 'transaction', floor: 3 } },
-  { pattern: /^(cli|server)(-[a-z-]+)?\.ts$/, room: { name: 'cli', floor: 4 } },
-  { pattern: /^cli\//, room: { name: 'cli', floor: 4 } },
+  { pattern: /^(cli\/|(cli|server)(-[a-z-]+)?\.ts$)/, room: { name: 'cli', floor: 4 } },
+  { pattern: /^[^/]+\.ts$/, room: { name: 'transaction', floor: 3 } },
 ];
 
 /** Rooms that decide and describe, and therefore do no I/O. */
