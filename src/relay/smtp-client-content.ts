@@ -1,0 +1,113 @@
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { DotEncoder } from './dot-encoder.ts';
+
+/** A message to send: header fields of ours, then the message as the client sent it. */
+export interface MessageSource {
+  /** Complete header fields that go on top, CRLF line ends; may be empty. */
+  readonly prefix: Buffer;
+  /** The whole message, CRLF line ends, if it is in memory. */
+  buffers(): readonly Buffer[] | undefined;
+  /** The whole message from its beginning; each call starts anew. */
+  chunks(): AsyncIterable<Buffer>;
+}
+
+/** Up to here one copy into one buffer is cheaper than handing over many. */
+const ONE_WRITE_BYTES = 64 * 1024;
+
+/** Resolves when everything that had arrived has been read from the sockets. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/**
+ * Writes one message to a socket that stands in DATA, dots encoded, and knows how far it came:
+ *
+ *   writing ──► ended ──► flushed        any ──stop()──► stopped
+ *
+ * - `ended`: the final dot was handed to Node.
+ * - `flushed`: it was handed to the kernel, so the server may have it.
+ */
+export class ContentWriter {
+  readonly #socket: Socket;
+  #state: 'writing' | 'ended' | 'flushed' = 'writing';
+  #stopped = false;
+  #wake: () => void = () => {};
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get ended(): boolean {
+    return this.#state !== 'writing';
+  }
+
+  get flushed(): boolean {
+    return this.#state === 'flushed';
+  }
+
+  /**
+   * True if the server may have the final dot. A TCP socket tells at once when the kernel took the
+   * last octet; a TLS socket tells it a turn of the event loop later, so there `ended` counts.
+   */
+  get mayHaveEnded(): boolean {
+    return this.flushed || (this.ended && this.#socket instanceof TLSSocket);
+  }
+
+  /** Writes no more. What was handed to the socket goes with the socket. */
+  stop(): void {
+    this.#stopped = true;
+    this.#wake();
+  }
+
+  /**
+   * Writes it all: a message in memory at once, others with back-pressure.
+   *
+   * @throws what the source throws; the dot was not written then
+   */
+  async write(source: MessageSource): Promise<void> {
+    const encoder = new DotEncoder();
+    const inMemory = source.buffers();
+    if (inMemory !== undefined) {
+      const pieces = [encoder.encode(source.prefix)];
+      for (const buffer of inMemory) pieces.push(encoder.encode(buffer));
+      pieces.push(encoder.end());
+      this.#end(pieces);
+      return;
+    }
+    this.#socket.write(encoder.encode(source.prefix));
+    for await (const chunk of source.chunks()) {
+      if (this.#stopped) return;
+      if (!this.#socket.write(encoder.encode(chunk))) await this.#drained();
+    }
+    // An answer that is here already was given before our dot.
+    await nextTurn();
+    if (!this.#stopped) this.#end([encoder.end()]);
+  }
+
+  #end(pieces: readonly Buffer[]): void {
+    this.#state = 'ended';
+    const flushed = (error?: Error | null) => {
+      if (error === undefined || error === null) this.#state = 'flushed';
+    };
+    let bytes = 0;
+    for (const piece of pieces) bytes += piece.length;
+    if (bytes <= ONE_WRITE_BYTES) {
+      this.#socket.write(Buffer.concat(pieces, bytes), flushed);
+      return;
+    }
+    this.#socket.cork();
+    const last = pieces.length - 1;
+    for (let i = 0; i < last; i += 1) this.#socket.write(pieces[i] ?? '');
+    this.#socket.write(pieces[last] ?? '', flushed);
+    this.#socket.uncork();
+  }
+
+  #drained(): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#socket.once('drain', resolve);
+    });
+  }
+}
