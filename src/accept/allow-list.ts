@@ -20,18 +20,22 @@ export function plainAddress(address: string): string {
  * @throws WaxsealError `client-list-invalid`, naming the entry
  */
 export function parseAllowList(entries: readonly string[]): AllowList {
-  const list = new BlockList();
-  for (const entry of entries) addEntry(list, entry);
+  // One list for each family: in a mixed one `::/0` would let in every IPv4 address as well.
+  const lists: Lists = { ipv4: new BlockList(), ipv6: new BlockList() };
+  for (const entry of entries) addEntry(lists, entry);
   return {
     allows: (address) => {
       const plain = plainAddress(address);
       const version = isIP(plain);
-      return version !== 0 && list.check(plain, version === 4 ? 'ipv4' : 'ipv6');
+      const family = version === 4 ? 'ipv4' : 'ipv6';
+      return version !== 0 && lists[family].check(plain, family);
     },
   };
 }
 
-function addEntry(list: BlockList, entry: string): void {
+type Lists = Readonly<Record<'ipv4' | 'ipv6', BlockList>>;
+
+function addEntry(lists: Lists, entry: string): void {
   const [written = '', prefix, more] = entry.trim().split('/');
   const address = plainAddress(written);
   const version = isIP(address);
@@ -45,5 +49,6 @@ function addEntry(list: BlockList, entry: string): void {
       hint: 'write an address or a network, for example 192.0.2.7 or 2001:db8::/32',
     });
   }
-  list.addSubnet(address, length, version === 4 ? 'ipv4' : 'ipv6');
+  const family = version === 4 ? 'ipv4' : 'ipv6';
+  lists[family].addSubnet(address, length, family);
 }

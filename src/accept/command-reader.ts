@@ -54,7 +54,7 @@ export class CommandReader extends SMTPStream {
   #next: (() => void) | undefined;
 
   constructor(events: CommandReaderEvents) {
-    super({ highWaterMark: BUFFER_BYTES, decodeStrings: false });
+    super({ highWaterMark: BUFFER_BYTES });
     this.#events = events;
   }
 

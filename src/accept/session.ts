@@ -47,6 +47,8 @@ export class Session extends SMTPConnection {
   /** The reader has used up all input. */
   #starved = true;
   #errors = 0;
+  /** The TLS socket from the beginning of its handshake; before, the plain one. */
+  #topSocket: Socket;
   #certificateName: string | undefined;
 
   constructor(
@@ -57,6 +59,7 @@ export class Session extends SMTPConnection {
   ) {
     super(server, socket, options);
     this.#host = host;
+    this.#topSocket = socket;
     this.name = host.name;
     const { limits, clock, transactions } = host;
     this.#overLimit = host.sessionsOf(this.address) >= limits.sessionsPerClient;
@@ -174,10 +177,16 @@ export class Session extends SMTPConnection {
       this.#watch.clientOwes();
       secureCallback?.();
     });
+    this.#watch.clientOwes();
   }
 
-  /** The idle watch takes the place of the socket's own timer. */
-  override _armTimeout(): void {}
+  /**
+   * The idle watch takes the place of the socket's own timer. The library hands over each socket it
+   * makes; one that shakes hands must be destroyed from the top.
+   */
+  override _armTimeout(socket: Socket = this._socket): void {
+    this.#topSocket = socket;
+  }
 
   override close(): void {
     this.#replies.flush();
@@ -195,12 +204,13 @@ export class Session extends SMTPConnection {
   shutDown(): void {
     this.#exchange.abort('connection-lost');
     this.#say(localReply(421, '4.3.2', 'session.draining', `${this.name} is shutting down`));
-    this._socket.destroySoon();
+    if (this._upgrading) this.#topSocket.destroy();
+    else this._socket.destroySoon();
   }
 
   /** Drops the connection, whatever is still to be written. */
   destroy(): void {
-    this._socket.destroy();
+    this.#topSocket.destroy();
   }
 
   #dispatch(row: CommandRow | undefined, line: Buffer, argument: Buffer, done: () => void): void {
@@ -299,7 +309,7 @@ export class Session extends SMTPConnection {
 
   #idle(): void {
     if (this._upgrading) {
-      this._socket.destroy();
+      this.destroy();
       return;
     }
     this.#exchange.abort('timeout');

@@ -15,6 +15,7 @@ const SMUGGLING: readonly string[] = [
   '\n.\r',
   '\n\n.\n\n',
   '\r\r.\r\r',
+  '\r\r\n.\r\r\n',
   // Doubled halves and lines that only look empty.
   '\r\n.\r\r\n',
   '\r\n.\n\r\n',
