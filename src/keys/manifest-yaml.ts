@@ -1,4 +1,14 @@
-import { type Document, isAlias, isNode, LineCounter, parseDocument, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { errorMessage } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import { KeysError } from './keys-error.ts';
@@ -36,7 +46,7 @@ export function parseManifest(text: string, file: string): ManifestSource {
       schema: 'core',
       merge: false,
       stringKeys: true,
-      uniqueKeys: true,
+      uniqueKeys: false, // its check takes quadratic time; ours is below
       prettyErrors: false, // they quote the source, which might be a key pasted by mistake
       lineCounter: lines,
     });
@@ -45,7 +55,7 @@ export function parseManifest(text: string, file: string): ManifestSource {
       const { line } = lines.linePos(fault.pos[0]);
       throw invalid(file, [`line ${line}: ${yamlFault(fault.code)}`]);
     }
-    refuseAliases(document, file, lines);
+    refuseTricks(document, file, lines);
     root = document.toJS({ mapAsMap: true });
   } catch (error) {
     if (error instanceof KeysError) throw error;
@@ -96,12 +106,22 @@ function plainDomain(domain: ManifestDomain): Record<string, unknown> {
   return { subdomains: domain.subdomains, keys };
 }
 
-function refuseAliases(document: Document, file: string, lines: LineCounter): void {
+/** What the parser would let through, or expand: anchors, aliases, the same key twice. */
+function refuseTricks(document: Document, file: string, lines: LineCounter): void {
+  const refuse = (node: Node, fault: string) => {
+    const { line } = lines.linePos(node.range?.[0] ?? 0);
+    throw invalid(file, [`line ${line}: ${yamlFault(fault)}`]);
+  };
   visit(document, {
     Node: (_key, node) => {
-      if (!isAlias(node) && node.anchor === undefined) return;
-      const { line } = lines.linePos(node.range?.[0] ?? 0);
-      throw invalid(file, [`line ${line}: anchors and aliases (& and *) are not allowed`]);
+      if (isAlias(node) || node.anchor !== undefined) refuse(node, 'BAD_ALIAS');
+      if (!isMap(node)) return;
+      const seen = new Set<unknown>();
+      for (const { key } of node.items) {
+        if (!isScalar(key)) continue; // the schema says what is wrong with it
+        if (seen.has(key.value)) refuse(key, 'DUPLICATE_KEY');
+        seen.add(key.value);
+      }
     },
   });
 }

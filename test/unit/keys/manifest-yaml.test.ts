@@ -84,6 +84,7 @@ describe('manifest', () => {
     ['an unknown back end', withLine('backend', 'backend: fiel'), /did you mean "file"/],
     ['a local time', withLine('createdAt', 'createdAt: 2026-11-21 09:00'), /a time in UTC/],
     ['a duplicate key', text().replace('generation: 7', 'version: 1'), /line 2: the same key/],
+    ['a domain twice', `${text()}  "example.com": {keys: []}\n`, /line 14: the same key/],
     ['an alias', text().replace('generation: 7', 'generation: *x'), /anchors and aliases/],
     ['an anchor', text().replace('generation: 7', 'generation: &x 7'), /anchors and aliases/],
     ['a merge key', text().replace('generation: 7', '<<: {generation: 7}'), /"<<" is not known/],
