@@ -61,13 +61,13 @@ function atomOr(text: string, otherwise: string): string {
 
 /** Longer addresses would make a line that later hops may fold. */
 const MAX_NAMED_CHARACTERS = 320;
-const NAMEABLE_ASCII = /^[\x21-\x7e]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not stand in a field
-const NOT_NAMEABLE = /[\s\u0000-\u0020\u007f-\u00a0\u2028\u2029\ufffd]/;
+/** Quoted local parts are left out too: what is read in two ways has no place in a trace. */
+const NAMEABLE_ASCII = /^[^\s\0-\x20"(),;<>\\\x7f-\uffff]+$/;
+const NAMEABLE_UTF8 = /^[^\s\0-\x20"(),;<>\\\x7f-\xa0\ufffd]+$/;
 
 function mayBeNamed({ address }: Mailbox, smtpUtf8: boolean): boolean {
   if (address.length > MAX_NAMED_CHARACTERS) return false;
-  return smtpUtf8 ? !NOT_NAMEABLE.test(address) : NAMEABLE_ASCII.test(address);
+  return (smtpUtf8 ? NAMEABLE_UTF8 : NAMEABLE_ASCII).test(address);
 }
 
 /**
