@@ -36,6 +36,7 @@ const COMMANDS: readonly CommandRow[] = [
   { name: 'config', load: async () => (await import('./config.ts')).registerConfig },
   { name: 'keys', load: async () => (await import('./keys.ts')).registerKeys },
   { name: 'users', load: async () => (await import('./users.ts')).registerUsers },
+  { name: 'explain', load: async () => (await import('./explain.ts')).registerExplain },
   { name: 'send', load: async () => (await import('./send.ts')).registerSend },
 ];
 
