@@ -77,6 +77,7 @@ export async function startMx(script: MxScript = {}, options: MxOptions = {}): P
   const mx = new FakeMx(server, script, options);
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
   await once(server, 'listening');
+  mx.port = (server.address() as AddressInfo).port;
   return mx;
 }
 
@@ -85,6 +86,8 @@ export class FakeMx {
   script: MxScript;
   readonly options: MxOptions;
   readonly sessions: MxSession[] = [];
+  /** Where it listens, or listened. */
+  port = 0;
   readonly #server: Server;
   #waiting: { index: number; resolve: (session: MxSession) => void }[] = [];
 
@@ -101,10 +104,6 @@ export class FakeMx {
         return there === undefined;
       });
     });
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   /** The session with this index (the first is 0), as soon as it is connected. */
@@ -206,6 +205,10 @@ export class MxSession {
     this.#busy = true;
     while (this.#mode === 'content' ? await this.#readContent() : await this.#readLine());
     this.#busy = false;
+    this.#look();
+  }
+
+  #look(): void {
     this.#waiting = this.#waiting.filter(({ done, resolve }) => {
       const isDone = done();
       if (isDone) resolve();
@@ -219,6 +222,7 @@ export class MxSession {
     const line = this.#held.subarray(0, end).toString('utf8');
     this.#held = this.#held.subarray(end + 2);
     this.commands.push(line);
+    this.#look();
     const verb = this.#mode === 'auth' ? 'authLine' : (line.split(' ')[0] ?? '').toLowerCase();
     this.#mode = 'commands';
     const answer = await this.#run(verb, line);
@@ -259,6 +263,7 @@ export class MxSession {
   }
 
   #goodAnswer(verb: string): MxAnswer {
+    if (verb === 'starttls' && this.mx.options.tls === undefined) return '502 5.5.1 no TLS here';
     if (verb !== 'ehlo') return GOOD[verb as keyof typeof GOOD] ?? '500 5.5.1 what?';
     const { extensions = EXTENSIONS, tls } = this.mx.options;
     const offered = [...extensions, ...(tls !== undefined && !this.tls ? ['STARTTLS'] : [])];
