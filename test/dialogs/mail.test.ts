@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mock } from 'node:test';
 import { localReply, type RemoteReply, type Reply } from '../../src/mail/reply.ts';
 import { ok, openStage, type Stage } from './dialog.ts';
 
@@ -33,7 +34,7 @@ describe('a mail dialogue', () => {
       await client.say('Subject: x\r\n\r\n..dot\r\n.'),
       '250 2.0.0 taken [waxseal test T1]',
     );
-    assert.match(await client.say('QUIT'), /^221 2\.0\.0 Bye \[waxseal session\.library \w+\]$/);
+    assert.match(await client.say('QUIT'), /^221 2\.0\.0 Bye \[waxseal session\.quit \w+\]$/);
     await client.closed();
     assert.deepEqual(stage.calls, [
       'mail <a@a.example>',
@@ -47,6 +48,16 @@ describe('a mail dialogue', () => {
       [heloName, protocol, address, allowedBy],
       ['client.example', 'ESMTP', '127.0.0.1', 'address'],
     );
+  });
+
+  it('greets at once: no timer has to run out, no name server to answer', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const client = await stage.client();
+      assert.match(client.last, /^220 /);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   it('passes remote replies on without a suffix, and a remote 421 keeps the session', async () => {
