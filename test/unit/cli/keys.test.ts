@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -8,6 +9,7 @@ import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysSettings } from '../../../src/cli/keys-command.ts';
 import { type FakeDns, startDns } from '../../support/dns.ts';
 import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../../support/keyring.ts';
+import { requirePeer } from '../../support/peers.ts';
 
 interface Ran {
   readonly code: number | undefined;
@@ -137,6 +139,44 @@ describe('keys commands', () => {
     assert.equal(wrong.code, 3);
     assert.match(wrong.err, /^error: .*holds no private key in PEM form\nhint: it must begin with/);
     assert.equal((await keys('import', 'example.com', '/nonexistent', '--selector', 'b')).code, 1);
+  });
+
+  it('import what openssl writes, and print a zone that named-checkzone reads', async function () {
+    const openssl = requirePeer(this, 'openssl');
+    const checkZone = requirePeer(this, 'named-checkzone');
+    const pem = (name: string, command: string, ...args: readonly string[]) => {
+      const file = path.join(place.root, name);
+      execFileSync(openssl, [command, '-out', file, ...args], { stdio: 'ignore' });
+      return file;
+    };
+    const files = {
+      pkcs1: pem('pkcs1.pem', 'genrsa', '-traditional', '2048'),
+      pkcs8: pem('pkcs8.pem', 'genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:4096'),
+      ed25519: pem('ed25519.pem', 'genpkey', '-algorithm', 'ED25519'),
+    };
+    for (const [selector, file] of Object.entries(files)) {
+      const { code, err } = await keys('import', 'example.com', file, '--selector', selector);
+      assert.equal(code, 0, err);
+    }
+    const records = recordsOf((await keys('dns', 'example.com', '--json')).out);
+    assert.equal(records.length, 3);
+    const zone = [
+      'example.com. 3600 IN SOA ns.example.com. admin.example.com. 1 3600 600 86400 60',
+      'example.com. 3600 IN NS ns.example.com.',
+      'ns.example.com. 3600 IN A 192.0.2.1',
+      ...records.map((record) => record.zoneLine),
+    ];
+    const zoneFile = path.join(place.root, 'zone');
+    await writeFile(zoneFile, `${zone.join('\n')}\n`);
+    const dump = execFileSync(checkZone, ['-D', '-o', '-', 'example.com', zoneFile], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    for (const record of records) {
+      const line = dump.split('\n').find((text) => text.startsWith(`${record.name}.`)) ?? '';
+      const strings = [...line.matchAll(/"([^"]*)"/g)].map((match) => match[1]);
+      assert.equal(strings.join(''), record.value);
+    }
   });
 
   const mistakes: readonly (readonly string[])[] = [

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import { KeysError } from '../../../src/keys/keys-error.ts';
 import { newManifest, parseManifest, renderManifest } from '../../../src/keys/manifest-yaml.ts';
 
@@ -106,6 +107,26 @@ describe('manifest', () => {
     const lines = ['a0: &a0 [x, x]'];
     for (let n = 1; n < 60; n += 1) lines.push(`a${n}: &a${n} [*a${n - 1}, *a${n - 1}]`);
     assert.match(refusal(lines.join('\n')), /anchors and aliases/);
+  });
+
+  it('is read or refused with a code, whatever was done to it', () => {
+    const whole = text();
+    const piece = fc.oneof(
+      fc.string(),
+      fc.constantFrom('*', '&a', '!!x', '{', '[', '? ', '- ', '"'),
+    );
+    const damage = fc.tuple(fc.nat(whole.length), fc.nat(40), piece);
+    fc.assert(
+      fc.property(damage, ([start, length, inserted]) => {
+        const changed = whole.slice(0, start) + inserted + whole.slice(start + length);
+        try {
+          assert.ok(parseManifest(changed, 'f').manifest.generation >= 1);
+        } catch (error) {
+          assert.ok(error instanceof KeysError, String(error));
+          assert.equal(error.code, 'manifest-invalid');
+        }
+      }),
+    );
   });
 
   it('refuses a second active key of a kind, and a selector twice', () => {
