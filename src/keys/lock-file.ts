@@ -177,7 +177,7 @@ function locked(file: string, holder: Owner | 'unreadable'): KeysError {
     holder === 'unreadable'
       ? 'somebody'
       : `process ${holder.pid} on ${holder.host} since ${holder.since}`;
-  return new KeysError('keyring-locked', `${file}: the keyring is being changed by ${who}`, {
+  return new KeysError('keyring-locked', `${file}: locked for a change by ${who}`, {
     hint: 'wait until it has ended; if you are sure that it does not run any more, delete that file',
   });
 }
