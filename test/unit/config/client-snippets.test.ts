@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { findPeer, requirePeer } from '../../support/peers.ts';
+import { requireExim } from '../../support/exim.ts';
+import { requirePeer } from '../../support/peers.ts';
 import { build } from './build.ts';
 
 const run = promisify(execFile);
@@ -58,7 +59,7 @@ describe('configuration of mail servers in front of Waxseal', () => {
   });
 
   it('Exim takes the router and the transport', async function () {
-    const exim = findPeer('exim4') ?? requirePeer(this, 'exim');
+    const exim = await requireExim(this);
     const text = await readFile(`${folder('exim')}/waxseal.conf`, 'utf8');
     const conf = join(dir, 'exim.conf');
     const main = 'exim_user = nobody\nexim_group = nogroup\ndomainlist local_domains = localhost\n';
