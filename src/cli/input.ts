@@ -1,3 +1,4 @@
+import { StringDecoder } from 'node:string_decoder';
 import type { ReadStream } from 'node:tty';
 import { WaxsealError } from '../base/errors.ts';
 
@@ -32,7 +33,6 @@ export function processInput(stdin: ReadStream, stderr: (text: string) => void):
         return await readHiddenLine(stdin);
       } finally {
         stdin.setRawMode(false);
-        stdin.pause();
         stderr('\n');
       }
     },
@@ -59,26 +59,33 @@ const ERASE = new Set(['\u007f', '\b']);
 /** In raw mode the terminal neither shows nor edits, so erasing is done here. */
 function readHiddenLine(stdin: ReadStream): Promise<string> {
   return new Promise((resolve, reject) => {
-    let line = '';
+    const decoder = new StringDecoder('utf8');
+    let line: readonly string[] = [];
     const stop = (settle: () => void): void => {
       stdin.off('data', onData);
       stdin.off('end', onEnd);
+      stdin.pause();
       settle();
     };
     const onEnd = (): void => {
       stop(() => reject(new WaxsealError('interrupted', 'No password was given')));
     };
     const onData = (data: Buffer): void => {
-      for (const character of data.toString('utf8')) {
+      const characters = [...decoder.write(data)];
+      for (const [index, character] of characters.entries()) {
         if (CANCEL.has(character)) {
           onEnd();
           return;
         }
         if (ENTER.has(character)) {
-          stop(() => resolve(line));
+          const typed = line.join('');
+          stop(() => resolve(typed));
+          // What was typed ahead belongs to the next question.
+          const rest = characters.slice(index + 1).join('');
+          if (rest !== '') stdin.unshift(Buffer.from(rest, 'utf8'));
           return;
         }
-        line = ERASE.has(character) ? line.slice(0, -1) : line + character;
+        line = ERASE.has(character) ? line.slice(0, -1) : [...line, character];
       }
     };
     stdin.on('data', onData);
