@@ -57,6 +57,8 @@ export class SessionServer extends SMTPServer {
       ...(tls === undefined ? {} : tlsOptions(tls)),
     });
     this.#host = host;
+    // Until the library has the socket, an error on it would have no listener and end the process.
+    this.server.prependListener('connection', (socket: Socket) => socket.on('error', () => {}));
     // Sockets that break off, failed handshakes: the session is over, nobody needs to act.
     this.on('error', (error: Error) => host.event('socket-error', { error: error.message }));
   }

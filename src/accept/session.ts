@@ -47,8 +47,8 @@ export class Session extends SMTPConnection {
   /** The reader has used up all input. */
   #starved = true;
   #errors = 0;
-  /** Names the command under way in replies of the library. */
-  #rule = 'session.connect';
+  /** The command under way, for the rule in replies of the library. */
+  #command = 'connect';
   /** The TLS socket from the beginning of its handshake; before, the plain one. */
   #topSocket: Socket;
   #certificateName: string | undefined;
@@ -147,7 +147,7 @@ export class Session extends SMTPConnection {
     const places = row?.concurrent === true ? MAX_OUTSTANDING : 1;
     this.#replies.whenBelow(places, () => {
       if (this._closing || this._closed) return;
-      this.#rule = `session.${row === undefined ? 'auth' : verb.toLowerCase()}`;
+      this.#command = row === undefined ? 'auth' : verb.toLowerCase();
       const draining = this.#host.draining && !this.inTransaction && verb !== 'QUIT';
       if (draining) {
         const text = `${this.name} is shutting down, try again later`;
@@ -166,7 +166,8 @@ export class Session extends SMTPConnection {
   /** Replies of the library itself: AUTH and STARTTLS. */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     const enhanced = code === 538 ? '5.7.11' : this._getEnhancedStatusCode(code, context);
-    this.#say(localReply(code, enhanced || undefined, this.#rule, data ?? ''));
+    const rule = `${code < 400 ? 'session' : 'command'}.${this.#command}`;
+    this.#say(localReply(code, enhanced || undefined, rule, data ?? ''));
   }
 
   /** STARTTLS: nothing that came before the handshake counts after it (RFC 3207 section 4.2). */

@@ -181,6 +181,15 @@ describe('TLS and the ways to be allowed', () => {
       await other.expect(PLAIN_ANNA, '235 2.7.0');
     });
 
+    it('closes a session that goes on guessing', async () => {
+      await open({ users, limits: { authFailures: 2, protocolErrors: 4 } });
+      const client = await secured();
+      for (const start of ['535', '535', '454', '421 4.7.0']) {
+        await client.expect(PLAIN_WRONG, start);
+      }
+      await client.closed();
+    });
+
     it('takes a new users file for the next attempt', async () => {
       await open({ users });
       const client = await secured();

@@ -57,21 +57,21 @@ describe('renderReply', () => {
 
   it('renders any value as one bounded, well-formed ASCII reply', () => {
     const text = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 1200 }),
+      fc.string({ unit: 'binary', maxLength: 600 }),
       fc.string({ maxLength: 30 }),
       fc.constantFrom('5.1.1 no', '2.0.0', '4.7.1 later\r\n250 ok', '\n', ''),
     );
     const code = fc.oneof(fc.integer({ min: 200, max: 599 }), fc.constantFrom(421, 0, NaN, 9999));
     const reply: fc.Arbitrary<Reply> = fc.oneof(
       fc
-        .tuple(code, fc.array(text, { maxLength: 130 }))
+        .tuple(code, fc.array(text, { maxLength: 110 }))
         .map(([given, lines]) => remote(given, ...lines)),
       fc
         .tuple(
           code,
           fc.option(fc.constantFrom('5.1.1', '4.0.0', 'junk'), { nil: undefined }),
           text,
-          fc.array(text, { maxLength: 130 }),
+          fc.array(text, { maxLength: 110 }),
         )
         .map(([given, enhanced, rule, lines]) => localReply(given, enhanced, rule, lines)),
     );
