@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { RemoteReply } from '../mail/reply.ts';
 import { DotEncoder } from './dot-encoder.ts';
 
 /** A message to send: header fields of ours, then the message as the client sent it. */
@@ -10,6 +11,15 @@ export interface MessageSource {
   buffers(): readonly Buffer[] | undefined;
   /** The whole message from its beginning; each call starts anew. */
   chunks(): AsyncIterable<Buffer>;
+}
+
+/** When `content` has to have an answer, and who hears of one that comes behind that. */
+export interface ContentTimes {
+  /** Monotonic time. */
+  readonly dueMs: number;
+  /** How long the server is still listened to behind `dueMs`. */
+  readonly lateMs: number;
+  readonly onLate: (reply: RemoteReply) => void;
 }
 
 /** Up to here one copy into one buffer is cheaper than handing over many. */

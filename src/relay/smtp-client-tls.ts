@@ -3,6 +3,7 @@ import {
   createSecureContext,
   getCACertificates,
   type SecureContext,
+  type TLSSocket,
 } from 'node:tls';
 import type { TlsLevel } from './destination.ts';
 
@@ -30,4 +31,20 @@ export class RelayTls {
     this.#verifying ??= createSecureContext({ ca: [...getCACertificates('default'), ...extra] });
     return { rejectUnauthorized: true, secureContext: this.#verifying };
   }
+}
+
+/** What is known of a secured connection. */
+export interface TlsFacts {
+  /** e.g. `TLSv1.3` */
+  readonly protocol: string;
+  /** IANA name of the cipher suite. */
+  readonly cipher: string;
+  /** The certificate matches the host name and leads to a trusted one. */
+  readonly verified: boolean;
+}
+
+export function tlsFacts(socket: TLSSocket): TlsFacts {
+  const { standardName, name } = socket.getCipher();
+  const protocol = socket.getProtocol() ?? 'TLS';
+  return { protocol, cipher: standardName ?? name, verified: socket.authorized };
 }

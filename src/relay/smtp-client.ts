@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type ConnectionOptions, TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import type { Clock } from '../base/clock.ts';
 import { errorMessage } from '../base/errors.ts';
@@ -9,8 +9,18 @@ import { type ParsedReply, ReplyParser } from '../mail/reply-parser.ts';
 import type { RelayCredentials } from './destination.ts';
 import type { Answer, ContentResult, Fault, SetupResult, SetupStep } from './smtp-client-answer.ts';
 import { commandLine, mailCommand, rcptCommand } from './smtp-client-commands.ts';
-import { ContentWriter, type MessageSource, nextTurn } from './smtp-client-content.ts';
+import {
+  type ContentTimes,
+  ContentWriter,
+  type MessageSource,
+  nextTurn,
+} from './smtp-client-content.ts';
+import { Deadline } from './smtp-client-deadline.ts';
+import { judgeDotReplies, tooEarly } from './smtp-client-dot.ts';
 import { NO_EXTENSIONS, readServerFacts, type ServerFacts } from './smtp-client-facts.ts';
+import { type SmtpClientOptions, stockOptions } from './smtp-client-options.ts';
+import { CommandQueue } from './smtp-client-queue.ts';
+import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
 
 /*
  * One connection to an MX: nodemailer's SMTPConnection for greeting, EHLO, HELO, STARTTLS and AUTH,
@@ -20,9 +30,8 @@ import { NO_EXTENSIONS, readServerFacts, type ServerFacts } from './smtp-client-
  *     └──────────────────┴──────────────────┴───────────────────┴────► dead (a Fault, for ever)
  *
  * - setup: nodemailer's actions decide; each step has its own deadline.
- * - commands: they wait in `#outbox` until the end of the tick and go out in one write, all of them
- *   if the server has PIPELINING, else one by one. `#asked` is what is on the wire; replies answer
- *   it in order.
+ * - commands: they wait in `#queue` until the end of the tick and go out in one write, all of them
+ *   if the server has PIPELINING, else one by one; replies answer them in order.
  * - DATA: 354 was given. A refusal that comes now stands for the message (`#refusal`).
  * - dot: `#sending` is the message being written, and then the wait for its answer; one that runs
  *   out of time is still listened to for a while, for the log.
@@ -30,40 +39,6 @@ import { NO_EXTENSIONS, readServerFacts, type ServerFacts } from './smtp-client-
  * A reply can only answer a command that was on the wire before its first octet arrived. What comes
  * earlier is unasked-for, and no 2xx of that kind is ever passed on.
  */
-
-/** When `content` has to have an answer, and who hears of one that comes behind that. */
-export interface ContentTimes {
-  /** Monotonic time. */
-  readonly dueMs: number;
-  /** How long the server is still listened to behind `dueMs`. */
-  readonly lateMs: number;
-  readonly onLate: (reply: RemoteReply) => void;
-}
-
-export interface SmtpClientOptions {
-  /** Connected, without listeners. */
-  readonly socket: Socket;
-  /** Host name of the server, for the certificate and in replies. */
-  readonly host: string;
-  readonly address: string;
-  readonly ehloName: string;
-  readonly startTls: 'never' | 'if-offered' | 'required';
-  readonly tlsOptions: ConnectionOptions;
-  /** For the greeting, EHLO, STARTTLS, the handshake, AUTH: each, in milliseconds. */
-  readonly stepTimeoutMs: number;
-  /** Monotonic time at which all of that has to be done. */
-  readonly setupDueMs: number;
-  readonly clock: Clock;
-}
-
-interface Asked {
-  readonly command: string;
-  readonly line: string;
-  /** The positive replies it may have: any 2xx, or exactly 354. */
-  readonly expects: 2 | 354;
-  readonly dueMs: number;
-  readonly settle: (answer: Answer) => void;
-}
 
 interface Sending {
   readonly writer: ContentWriter;
@@ -85,9 +60,7 @@ const stock = SMTPConnection.prototype as unknown as Stock;
 export class SmtpClient extends SMTPConnection {
   readonly address: string;
   facts: ServerFacts = NO_EXTENSIONS;
-  tls:
-    | { readonly protocol: string; readonly cipher: string; readonly verified: boolean }
-    | undefined;
+  tls: TlsFacts | undefined;
   /** Milliseconds from STARTTLS to the end of the handshake. */
   tlsMs: number | undefined;
 
@@ -106,33 +79,20 @@ export class SmtpClient extends SMTPConnection {
   #stepStartMs = 0;
   #settleSetup: ((result: SetupResult) => void) | undefined;
   #lastReply: RemoteReply | undefined;
-  #outbox: Asked[] = [];
-  #asked: Asked[] = [];
+  readonly #queue = new CommandQueue();
+  readonly #deadline: Deadline;
   /** The server began a reply while nothing was on the wire. */
   #unaskedPart = false;
   #inData = false;
   #refusal: RemoteReply | undefined;
   #sending: Sending | undefined;
-  #timerDueMs = Number.POSITIVE_INFINITY;
-  #cancelTimer = (): void => {};
 
   constructor(options: SmtpClientOptions) {
-    super({
-      connection: options.socket,
-      host: options.host,
-      port: 25,
-      secure: false,
-      name: options.ehloName,
-      logger: false,
-      ignoreTLS: options.startTls === 'never',
-      requireTLS: options.startTls === 'required',
-      tls: options.tlsOptions,
-      // Whoever closes here has no use for what the server may still say.
-      socketCloseTimeout: 0,
-    });
+    super(stockOptions(options));
     this.address = options.address;
     this.#options = options;
     this.#clock = options.clock;
+    this.#deadline = new Deadline(options.clock, () => this.#lookAtDeadlines());
   }
 
   /** Why the connection is dead; undefined while it lives. */
@@ -204,7 +164,7 @@ export class SmtpClient extends SMTPConnection {
    * @param waitMs how long the answer is waited for before the socket is destroyed
    */
   override async quit(waitMs = 0): Promise<void> {
-    const busy = this.#asked.length > 0 || this.#inData || this.#settleSetup !== undefined;
+    const busy = this.#queue.onWire > 0 || this.#inData || this.#settleSetup !== undefined;
     if (this.#fault === undefined && !busy) {
       await this.#ask('QUIT', commandLine('QUIT'), 2, this.#clock.monotonicMs() + waitMs);
     }
@@ -227,7 +187,7 @@ export class SmtpClient extends SMTPConnection {
     return new Promise((settle) => {
       const writer = new ContentWriter(this.#wire);
       this.#sending = { writer, times, settle };
-      this.#watch(times.dueMs);
+      this.#deadline.watch(times.dueMs);
       writer.write(source).catch((error: unknown) => {
         this.#fail({ kind: 'source', detail: errorMessage(error) });
       });
@@ -279,12 +239,7 @@ export class SmtpClient extends SMTPConnection {
       if (error === null && socket instanceof TLSSocket) {
         socket.setTimeout(0);
         this.tlsMs = this.#clock.monotonicMs() - this.#stepStartMs;
-        const { standardName, name } = socket.getCipher();
-        this.tls = {
-          protocol: socket.getProtocol() ?? 'TLS',
-          cipher: standardName ?? name,
-          verified: socket.authorized,
-        };
+        this.tls = tlsFacts(socket);
       }
       callback(error, secured);
     });
@@ -314,7 +269,7 @@ export class SmtpClient extends SMTPConnection {
    */
   _onData(chunk: Buffer): void {
     if (this.#fault !== undefined) return;
-    const onWire = this.#asked.length + this._responseActions.length;
+    const onWire = this.#queue.onWire + this._responseActions.length;
     const found = this.#parser.push(chunk);
     const unasked = this.#unaskedPart;
     if (found.length > 0) this.#unaskedPart = false;
@@ -352,26 +307,20 @@ export class SmtpClient extends SMTPConnection {
       else this.#unasked(item);
       if (this.#fault !== undefined) return;
     }
-    if (this.#outbox.length > 0 && this.#asked.length === 0) this.#flush();
+    this.#flush();
   }
 
   #answer(item: ParsedReply & { kind: 'reply' }): void {
-    const asked = this.#asked[0];
-    if (asked === undefined) {
+    const { command } = this.#queue;
+    if (command === undefined) {
       const reply = this.#remote(item, this.#stepCommand);
       this._responseActions.shift()?.call(this, this.#textForStock(reply));
       return;
     }
-    const { code } = item;
-    const positive = asked.expects === 354 ? code === 354 : code < 300;
-    if (!positive && code < 400) {
-      this.#fail({ kind: 'out-of-step', detail: `it answered ${asked.command} with ${code}` });
-      return;
-    }
-    this.#asked.shift();
-    if (code === 354) this.#inData = true;
-    asked.settle({ kind: 'reply', reply: this.#remote(item, asked.command) });
-    if (code === 421) this.#fail({ kind: 'closed', detail: `it said 421 to ${asked.command}` });
+    const fault = this.#queue.answer(this.#remote(item, command));
+    if (fault !== undefined) this.#fail(fault);
+    else if (item.code === 354) this.#inData = true;
+    else if (item.code === 421) this.#lost(`it said 421 to ${command}`);
   }
 
   #unasked(item: ParsedReply & { kind: 'reply' }): void {
@@ -393,42 +342,30 @@ export class SmtpClient extends SMTPConnection {
   }
 
   #answerDot(sending: Sending, found: readonly ParsedReply[], unasked: boolean): void {
-    const [first, ...rest] = found;
-    if (first === undefined) return;
-    if (first.kind === 'malformed') {
-      this.#fail({ kind: 'malformed', detail: first.what });
-      return;
-    }
-    const kind = Math.trunc(first.code / 100);
-    const contradicted = rest.some(
-      (item) => item.kind === 'reply' && item.code !== 421 && Math.trunc(item.code / 100) !== kind,
-    );
-    if (kind === 3 || contradicted || (kind === 2 && unasked)) {
-      this.#fail({
-        kind: 'out-of-step',
-        detail: `it said ${first.code}, and not to our dot alone`,
-      });
-      return;
-    }
-    const reply = this.#remote(first, '.');
-    if (kind > 3 || sending.writer.flushed) {
-      this.#endSending(sending, { kind: 'reply', reply });
-      if (rest.length > 0 || first.code === 421) this.#lost('nothing may follow its last reply');
-    } else if (sending.writer.mayHaveEnded) {
-      // TLS: the word that the dot is out comes with the next turns, if it is.
-      sending.held = reply;
-      void nextTurn()
-        .then(nextTurn)
-        .then(() => this.#judgeHeld(sending));
-    } else {
-      this.#fail({ kind: 'out-of-step', detail: `it said ${first.code} before it had our dot` });
+    const judged = judgeDotReplies(found, unasked, sending.writer);
+    switch (judged.kind) {
+      case 'wait':
+        return;
+      case 'fault':
+        this.#fail(judged.fault);
+        return;
+      case 'reply':
+        this.#endSending(sending, { kind: 'reply', reply: this.#remote(judged.item, '.') });
+        if (judged.last) this.#lost('the server ended the session');
+        return;
+      case 'held':
+        // TLS: the word that the dot has left comes a turn later than with TCP.
+        sending.held ??= this.#remote(judged.item, '.');
+        void nextTurn()
+          .then(nextTurn)
+          .then(() => this.#judgeHeld(sending));
     }
   }
 
   #judgeHeld(sending: Sending): void {
     if (this.#sending !== sending || sending.held === undefined) return;
     if (sending.writer.flushed) this.#endSending(sending, { kind: 'reply', reply: sending.held });
-    else this.#fail({ kind: 'out-of-step', detail: 'it said 2xx before it had our dot' });
+    else this.#fail(tooEarly);
   }
 
   #endSending(sending: Sending, result: ContentResult): void {
@@ -456,28 +393,18 @@ export class SmtpClient extends SMTPConnection {
   #ask(command: string, line: string, expects: 2 | 354, dueMs: number): Promise<Answer> {
     if (this.#fault !== undefined) return Promise.resolve(this.#fault);
     return new Promise((settle) => {
-      this.#outbox.push({ command, line, expects, dueMs, settle });
+      const first = this.#queue.add({ command, line, expects, dueMs, settle });
       // Behind the promise jobs of this tick, so that what they ask for travels along.
-      if (this.#outbox.length === 1) {
-        queueMicrotask(() => process.nextTick(() => this.#flush()));
-      }
+      if (first) queueMicrotask(() => process.nextTick(() => this.#flush()));
     });
   }
 
   #flush(): void {
-    if (this.#fault !== undefined || this.#outbox.length === 0) return;
-    if (!this.facts.pipelining && this.#asked.length > 0) return;
-    const batch = this.facts.pipelining ? this.#outbox : this.#outbox.slice(0, 1);
-    this.#outbox = this.#outbox.slice(batch.length);
-    this.#asked.push(...batch);
-    let lines = '';
-    let dueMs = Number.POSITIVE_INFINITY;
-    for (const asked of batch) {
-      lines += asked.line;
-      dueMs = Math.min(dueMs, asked.dueMs);
-    }
+    if (this.#fault !== undefined) return;
+    const lines = this.#queue.take(this.facts.pipelining);
+    if (lines === '') return;
     this.#wire.write(lines);
-    this.#watch(dueMs);
+    this.#deadline.watch(this.#queue.dueMs);
   }
 
   get #wire(): Socket {
@@ -494,7 +421,7 @@ export class SmtpClient extends SMTPConnection {
     this.#stepCommand = command;
     this.#stepStartMs = nowMs;
     this.#stepDueMs = Math.min(nowMs + this.#options.stepTimeoutMs, this.#options.setupDueMs);
-    this.#watch(this.#stepDueMs);
+    this.#deadline.watch(this.#stepDueMs);
   }
 
   #setUp(): void {
@@ -504,26 +431,14 @@ export class SmtpClient extends SMTPConnection {
     settle?.({ ok: true });
   }
 
-  /** One timer for all deadlines; an earlier one than needed just looks again. */
-  #watch(dueMs: number): void {
-    if (this.#timerDueMs <= dueMs) return;
-    this.#cancelTimer();
-    this.#timerDueMs = dueMs;
-    const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs());
-    this.#cancelTimer = this.#clock.after(Math.ceil(delayMs), () => {
-      this.#timerDueMs = Number.POSITIVE_INFINITY;
-      this.#lookAtDeadlines();
-    });
-  }
-
   #lookAtDeadlines(): void {
     if (this.#fault !== undefined) return;
     const sending = this.#sending;
-    let dueMs = Math.min(this.#stepDueMs, sending?.times.dueMs ?? Number.POSITIVE_INFINITY);
-    for (const asked of this.#asked) dueMs = Math.min(dueMs, asked.dueMs);
+    const sendingDueMs = sending?.times.dueMs ?? Number.POSITIVE_INFINITY;
+    const dueMs = Math.min(this.#stepDueMs, this.#queue.dueMs, sendingDueMs);
     if (dueMs === Number.POSITIVE_INFINITY) return;
     if (dueMs > this.#clock.monotonicMs()) {
-      this.#watch(dueMs);
+      this.#deadline.watch(dueMs);
     } else if (sending !== undefined && sending.times.lateMs > 0 && this.awaitsDotReply) {
       this.#listenOn(sending);
     } else {
@@ -533,7 +448,7 @@ export class SmtpClient extends SMTPConnection {
 
   #waitedFor(): string {
     if (this.#sending !== undefined) return 'the content';
-    return this.#asked[0]?.command ?? this.#stepCommand;
+    return this.#queue.command ?? this.#stepCommand;
   }
 
   /** The outcome is unknown; what the server still says is for the log only. */
@@ -545,7 +460,7 @@ export class SmtpClient extends SMTPConnection {
       this.destroy();
     };
     this.#sending = { writer, times: { ...times, dueMs, lateMs: 0 }, settle };
-    this.#watch(dueMs);
+    this.#deadline.watch(dueMs);
     const fault: Fault = { kind: 'timeout', detail: 'no answer to the final dot in time' };
     sending.settle({ kind: 'unknown', fault });
   }
@@ -557,14 +472,12 @@ export class SmtpClient extends SMTPConnection {
   #fail(fault: Fault): void {
     if (this.#fault !== undefined) return;
     this.#fault = fault;
-    this.#cancelTimer();
+    this.#deadline.stop();
     this.close();
     const settleSetup = this.#settleSetup;
     this.#settleSetup = undefined;
     settleSetup?.({ ok: false, step: this.#step, fault });
-    for (const asked of [...this.#asked, ...this.#outbox]) asked.settle(fault);
-    this.#asked = [];
-    this.#outbox = [];
+    this.#queue.fail(fault);
     const sending = this.#sending;
     if (sending === undefined) return;
     const { held, writer } = sending;
