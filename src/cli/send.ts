@@ -143,7 +143,8 @@ async function readBounded(path: string): Promise<Buffer> {
 
 function summary(result: SendResult): string {
   const refused = result.refused.map(
-    ({ recipient, reply }) => `Refused for ${printable(recipient)}: ${printable(reply)}`,
+    ({ recipient, reply }) =>
+      `Refused for ${printable(recipient)}: ${printable(reply.replaceAll(/\r?\n/g, ' / '))}`,
   );
   const accepted = result.accepted.map((recipient) => `Accepted for ${printable(recipient)}`);
   const failure = result.failure === undefined ? [] : [`Failed: ${printable(result.failure)}`];

@@ -43,6 +43,7 @@ interface SmtpFailure extends Error {
 }
 
 const TIMEOUT_MS = 60_000;
+const GOODBYE_MS = 5000;
 /** A relay may take this long after the final dot (RFC 5321 section 4.5.3.2.6). */
 const SILENCE_MS = 600_000;
 
@@ -72,7 +73,6 @@ export async function submitMessage(submission: Submission): Promise<SendResult>
   try {
     await Promise.race([failed, converse(connection, submission)]);
     const info = await Promise.race([failed, transact(connection, submission)]);
-    await Promise.race([failed, quit(connection)]).catch(() => undefined);
     return {
       accepted: info.accepted.map(String),
       refused: (info.rejectedErrors ?? []).map(refusalOf),
@@ -83,6 +83,7 @@ export async function submitMessage(submission: Submission): Promise<SendResult>
   } catch (error) {
     return failureOf(error as SmtpFailure, submission);
   } finally {
+    await Promise.race([failed, quit(connection)]).catch(() => undefined);
     connection.close();
   }
 }
@@ -128,8 +129,11 @@ function transact(connection: SMTPConnection, submission: Submission): Promise<S
   });
 }
 
+/** Says goodbye, and does not wait long for the answer. */
 function quit(connection: SMTPConnection): Promise<void> {
   return new Promise((resolve) => {
+    // The connection keeps the process alive, if it is there; the timer alone must not.
+    setTimeout(resolve, GOODBYE_MS).unref();
     connection.once('end', resolve);
     connection.quit();
   });

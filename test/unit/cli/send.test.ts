@@ -123,6 +123,13 @@ describe('waxseal send', () => {
     });
   }
 
+  it('shows a refusal of several lines in one, and says goodbye after it', async () => {
+    const send = await start({ rcpt: '550-5.1.1 first\r\n550 5.1.1 second', data: '503 5.5.1 no' });
+    const { stdout } = await runWaxseal([...send, '--to', 'you@example.net']);
+    assert.match(stdout, /Refused for you@example\.net: 550-5\.1\.1 first \/ 550 5\.1\.1 second\n/);
+    assert.match(stdout, /C: QUIT\nS: 221 /);
+  });
+
   it('tells refused recipients from accepted ones', async () => {
     const send = await start({
       rcpt: (_, line) => (line.includes('bad@') ? '550 5.1.1 no' : '250 2.1.5 yes'),
