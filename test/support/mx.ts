@@ -248,6 +248,7 @@ export class MxSession {
     this.content = this.content.subarray(0, end);
     this.contents.push(this.content);
     this.#mode = 'commands';
+    this.#look();
     await this.#run('dot', '.');
     return true;
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Reply } from '../../../src/mail/reply.ts';
 import type { Leg } from '../../../src/relay/leg.ts';
 import { type FakeMx, type MxOptions, type MxScript, startMx } from '../../support/mx.ts';
+import { testCertificate } from '../../support/mx-certificate.ts';
 import { inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../../support/mx-leg.ts';
 
 function text(reply: Reply): string {
@@ -138,5 +139,59 @@ describe('Leg', () => {
       kind: 'not-sent',
       reply: await leg.rcpt(mailbox('b@example.com')),
     });
+  });
+
+  it('takes the answer of a quick MX over TLS, however soon it comes', async () => {
+    const tls = testCertificate('mx.test');
+    for (const bytes of [10, 100_000, 3_000_000]) {
+      const { mx, leg } = await mxAndLeg({}, {}, { tls });
+      await leg.rcpt(mailbox('a@example.com'));
+      await leg.data();
+      const result = await leg.send(inMemory(Buffer.alloc(bytes, '0123456\r\n')));
+      assert.equal(`${result.kind} ${text(result.reply)}`, 'answered 250 2.0.0 queued');
+      await leg.finish();
+      assert.equal(mx.contents.length, 1);
+    }
+  });
+
+  it('sends no dot when the message cannot be read back', async () => {
+    const { mx, leg } = await mxAndLeg();
+    await leg.rcpt(mailbox('a@example.com'));
+    await leg.data();
+    const result = await leg.send(
+      inPieces(async function* () {
+        yield Buffer.from('Subject: x\r\n');
+        throw new Error('disk on fire');
+      }),
+    );
+    assert.match(`${result.kind} ${text(result.reply)}`, /^not-sent 451 4\.3\.0 .*disk on fire/);
+    await (await mx.session(0)).closed;
+    assert.deepEqual(mx.contents, []);
+  });
+
+  it('keeps still behind the dot when the transaction is given up', async () => {
+    let answer = (_reply: string) => {};
+    const dot = () =>
+      new Promise<string>((resolve) => {
+        answer = resolve;
+      });
+    const { mx, leg } = await mxAndLeg({ dot });
+    await leg.rcpt(mailbox('a@example.com'));
+    await leg.data();
+    const asked = leg.send(inMemory('x\r\n'));
+    const session = await mx.session(0);
+    await session.until(() => session.contents.length === 1);
+    leg.abort();
+    answer('250 2.0.0 queued');
+    assert.equal(text((await asked).reply), '250 2.0.0 queued');
+  });
+
+  it('gives up while hosts are still being tried', async () => {
+    const { mx, leg } = await mxAndLeg({ greeting: () => undefined });
+    const asked = leg.rcpt(mailbox('a@example.com'));
+    const session = await mx.session(0);
+    leg.abort();
+    assert.match(text(await asked), /^451 4\.4\.2 \[relay\.given-up\]/);
+    await session.closed;
   });
 });
