@@ -232,7 +232,7 @@ class Compactor {
   #keep(end: number): void {
     const count = end - this.#runStart;
     if (this.#target !== this.#source || this.#targetEnd !== this.#runStart) {
-      move(this.#source, this.#runStart, end, this.#target, this.#targetEnd);
+      this.#source.copy(this.#target, this.#targetEnd, this.#runStart, end);
     }
     this.#targetEnd += count;
   }
@@ -248,18 +248,6 @@ class Compactor {
     this.#targetStart = 0;
     this.#targetEnd = kept;
   }
-}
-
-/** Shorter runs are moved octet by octet, since a call into native code costs more. */
-const SHORT_RUN = 96;
-
-function move(source: Buffer, start: number, end: number, target: Buffer, to: number): void {
-  if (end - start > SHORT_RUN) {
-    source.copy(target, to, start, end);
-    return;
-  }
-  const distance = to - start;
-  for (let at = start; at < end; at += 1) target[at + distance] = source[at] as number;
 }
 
 /** The aligned words that lie wholly before the end of a chunk; the first may begin before it. */
