@@ -5,6 +5,7 @@ import { createLog, type Log } from '../base/log.ts';
 import { type Server, startServer } from '../server.ts';
 import { EXIT } from './exit-codes.ts';
 import type { CliFrame } from './frame.ts';
+import { reportError } from './report-error.ts';
 
 const HELP = `
 Signals: SIGHUP reloads keyring, certificates, users and the client list; SIGTERM and SIGINT drain
@@ -39,9 +40,10 @@ async function serve(frame: CliFrame): Promise<void> {
     });
     frame.setExitCode(await untilStopped(server, log));
   } catch (error) {
-    // What keeps it from starting is said once, by the frame, on standard error.
-    await log.flush();
-    throw error;
+    reportError(frame, error);
+    // An address that is taken may be free in a moment; everything else wants an operator.
+    const mayPass = !(error instanceof WaxsealError) || error.code === 'listen-failed';
+    frame.setExitCode(mayPass ? EXIT.failed : EXIT.usage);
   }
   await log.flush();
 }

@@ -100,11 +100,11 @@ export class Waxseal {
     child.stderr.on('data', (text) => {
       this.stderr += text;
     });
-    await waitFor('waxseal to listen', () => {
-      if (child.exitCode !== null)
-        throw new Error(`it ended with ${child.exitCode}: ${this.stderr}`);
-      return this.records.some((record) => record.event === 'started');
-    });
+    const isUp = () => this.records.some((record) => record.event === 'started');
+    await waitFor('waxseal to listen', () => child.exitCode !== null || isUp());
+    if (!isUp()) {
+      throw new Error(`waxseal ended with ${child.exitCode}: ${this.stderr}`);
+    }
     const started = this.records.findLast((record) => record.event === 'started');
     const listen = (started?.listen ?? []) as string[];
     this.#port = Number(listen[0]?.split(':').at(-1));
@@ -123,6 +123,14 @@ export class Waxseal {
   async stop(): Promise<void> {
     await this.end();
     await rm(this.dir, { recursive: true, force: true });
+  }
+
+  /** Waits until the process has ended by itself. @returns the exit code */
+  async untilEnded(): Promise<number | null> {
+    const child = this.#child;
+    if (child === undefined) return null;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.exitCode;
   }
 
   /** Ends the process and keeps the folder. @returns the exit code */
