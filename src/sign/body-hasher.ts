@@ -1,5 +1,12 @@
 import { HeldLineEnds } from './held-line-ends.ts';
-import { blanksOf, findBlankPair, lowOctets } from './wsp-scan.ts';
+import {
+  copyToGathered,
+  GATHER_BYTES,
+  GATHER_SLACK,
+  gathered,
+  rewriteToGathered,
+} from './wsp-rewrite.ts';
+import { findBlankPair } from './wsp-scan.ts';
 
 /** Body canonicalisation, the part of `c=` after the slash (RFC 6376 section 3.4). */
 export type BodyCanonicalization = 'simple' | 'relaxed';
@@ -68,16 +75,12 @@ class SimpleBodyHasher implements BodyHasher {
   }
 }
 
-/** Rewritten text is gathered up to this many octets before it is hashed. */
-const GATHER_BYTES = 64 * 1024;
 /** Unchanged stretches from this length on are hashed where they are. */
 const DIRECT_MIN = 4096;
-/** After a place that needed rewriting, this many octets are rewritten before the next search. */
-const REWRITE_STRIDE = 1024;
-
-/** Scratch space for rewritten text; nothing stays in it between two calls of `update`. */
-const gathered = new Uint8Array(GATHER_BYTES);
-const gatheredView = new DataView(gathered.buffer);
+/** At a place that needs rewriting, so many octets are rewritten before the next search. */
+const FIRST_STRIDE = 1024;
+/** Where the next such place is never far, the search is not worth its cost: up to so many octets. */
+const MAX_STRIDE = 16 * 1024;
 
 /** Section 3.4.4: runs of WSP become one SP, WSP at line ends and empty lines at the end go. */
 class RelaxedBodyHasher implements BodyHasher {
@@ -140,32 +143,32 @@ class RelaxedBodyHasher implements BodyHasher {
 
   /** `from` stands after a whole run of WSP, and the octet before `end` is no WSP and no CR. */
   #canonicalise(piece: Uint8Array, from: number, end: number): void {
+    const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
     let position = from;
     let filled = 0;
+    let stride = FIRST_STRIDE;
     let tab = indexWithin(piece, TAB, from, end);
-    let blank = indexWithin(piece, SP, from, end);
+    const firstBlank = indexWithin(piece, SP, from, end);
     while (position < end) {
-      if (blank < position) blank = position;
       if (tab < position) tab = indexWithin(piece, TAB, position, end);
-      const limit = Math.min(tab, end);
-      let dirty = blank >= limit ? limit : findBlankPair(piece, blank, limit);
+      const blank = Math.max(firstBlank, position);
+      let dirty = blank >= tab ? tab : findBlankPair(piece, view, blank, tab);
       // A blank just before the tab belongs to the same run.
-      if (dirty === tab && dirty > position && piece[dirty - 1] === SP) dirty -= 1;
+      if (dirty < end && dirty === tab && dirty > position && piece[dirty - 1] === SP) dirty -= 1;
       const clean = dirty - position;
       if (clean >= DIRECT_MIN || (filled === 0 && dirty === end)) {
         filled = this.#flush(filled);
         this.#out.write(piece.subarray(position, dirty));
       } else if (clean > 0) {
         if (filled + clean > GATHER_BYTES) filled = this.#flush(filled);
-        filled = copy(piece, position, dirty, filled);
+        filled = copyToGathered(piece, position, dirty, filled);
       }
-      position = dirty;
-      if (position < end) {
-        if (filled + REWRITE_STRIDE * 2 > GATHER_BYTES) filled = this.#flush(filled);
-        const stop = strideEnd(piece, position, end);
-        filled = rewrite(piece, position, stop, filled);
-        position = stop;
-      }
+      if (dirty === end) break;
+      stride = clean < FIRST_STRIDE ? Math.min(stride * 2, MAX_STRIDE) : FIRST_STRIDE;
+      position = strideEnd(piece, dirty, stride, end);
+      // What a stretch is longer than its stride is WSP, of which one SP stays, and one CRLF.
+      if (filled + stride + 2 + GATHER_SLACK > GATHER_BYTES) filled = this.#flush(filled);
+      filled = rewriteToGathered(piece, view, dirty, position, filled);
     }
     this.#flush(filled);
   }
@@ -186,70 +189,9 @@ function indexWithin(octets: Uint8Array, octet: number, from: number, end: numbe
   return index < 0 || index > end ? end : index;
 }
 
-/** Copies octets into the scratch space. @returns where the next octet goes */
-function copy(piece: Uint8Array, from: number, end: number, at: number): number {
-  if (end - from > 48) {
-    gathered.set(piece.subarray(from, end), at);
-    return at + end - from;
-  }
-  let to = at;
-  for (let index = from; index < end; index++) gathered[to++] = piece[index] as number;
-  return to;
-}
-
 /** Where a rewritten stretch may end: neither inside a run of WSP nor inside a CRLF. */
-function strideEnd(piece: Uint8Array, from: number, end: number): number {
-  let stop = Math.min(from + REWRITE_STRIDE, end);
-  while (stop < end && (isWsp(piece[stop - 1]) || piece[stop - 1] === CR)) stop += 1;
-  return stop;
+function strideEnd(piece: Uint8Array, from: number, stride: number, end: number): number {
+  let stop = Math.min(from + stride, end);
+  while (stop < end && isWsp(piece[stop - 1])) stop += 1;
+  return stop < end && piece[stop - 1] === CR ? stop + 1 : stop;
 }
-
-/**
- * Canonicalises octets into the scratch space: four at a time where none of them changes, else one at
- * a time. That loop has one branch that is taken seldom, once a line: every octet is written, and the
- * place only moves on where it is to stay.
- *
- * @returns where the next octet goes
- */
-function rewrite(piece: Uint8Array, from: number, end: number, at: number): number {
-  const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
-  let to = at;
-  let index = from;
-  let afterWsp = 0;
-  while (index < end) {
-    let stop = end;
-    if (end - index >= 4) {
-      const word = view.getInt32(index, true);
-      const low = lowOctets(word);
-      const changes = (low & ((blanksOf(low, word) << 8) | (afterWsp << 7))) | tabOctets(word);
-      if (changes === 0) {
-        gatheredView.setInt32(to, word, true);
-        to += 4;
-        index += 4;
-        afterWsp = WSP[word >>> 24] as number;
-        continue;
-      }
-      stop = index + 4;
-    }
-    for (; index < stop; index++) {
-      const octet = piece[index] as number;
-      if (octet === CR) to -= afterWsp;
-      const wsp = WSP[octet] as number;
-      gathered[to] = octet === TAB ? SP : octet;
-      to += 1 - (wsp & afterWsp);
-      afterWsp = wsp;
-    }
-  }
-  return to;
-}
-
-/** Not 0 if an octet of the word is a TAB. */
-function tabOctets(word: number): number {
-  const zeroAtTab = word ^ 0x09090909;
-  return (zeroAtTab - 0x01010101) & ~zeroAtTab & 0x80808080;
-}
-
-/** 1 for SP and TAB, else 0. */
-const WSP = new Uint8Array(256);
-WSP[SP] = 1;
-WSP[TAB] = 1;

@@ -30,12 +30,17 @@ export function blanksOf(low: number, word: number): number {
 
 /**
  * @param octets text; CR and LF occur only as CRLF
+ * @param view a view of the same octets
  * @param from first octet looked at
  * @param end octet after the last one looked at
  * @returns index of the first blank that has a blank, a tab or a CR after it (before `end`), else `end`
  */
-export function findBlankPair(octets: Uint8Array, from: number, end: number): number {
-  const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
+export function findBlankPair(
+  octets: Uint8Array,
+  view: DataView,
+  from: number,
+  end: number,
+): number {
   let before = 0;
   let index = from;
   for (; index <= end - ROUND; index += ROUND) {
