@@ -6,11 +6,11 @@ import type { OutcomeKind } from './mail/outcome.ts';
 import { isPositive, localReply, type Reply } from './mail/reply.ts';
 import type { AbortReason, ContentFacts, Transaction } from './mail/transaction.ts';
 import type { MessageIntake } from './message-intake.ts';
-import type { MessageSeal } from './message-seal.ts';
+import type { MessageSeal, Sealed } from './message-seal.ts';
 import { mailRules, rcptRules } from './policy/envelope-rules.ts';
 import { judge } from './policy/rule.ts';
 import type { Destination } from './relay/destination.ts';
-import type { DotResult, Leg } from './relay/leg.ts';
+import type { DotResult, Leg as RelayLeg } from './relay/leg.ts';
 import { outcomeOf, replyText, TransactionJournal } from './transaction-journal.ts';
 
 /*
@@ -41,6 +41,12 @@ type State =
   | { readonly kind: 'sending'; readonly leg: Leg; readonly intake: MessageIntake }
   | { readonly kind: 'ended' };
 
+/** What a transaction asks of a leg. */
+export type Leg = Pick<
+  RelayLeg,
+  'rcpt' | 'data' | 'send' | 'abort' | 'finish' | 'facts' | 'onLateReply'
+>;
+
 /** A leg and how many of its recipients are pending or accepted. */
 interface OpenLeg {
   readonly destination: Destination;
@@ -58,7 +64,7 @@ export interface TransactionParts {
   readonly destinationFor: (domain: string) => Destination;
   readonly openLeg: (destination: Destination, mail: MailParameters) => Leg;
   readonly openIntake: () => MessageIntake;
-  readonly seal: MessageSeal;
+  readonly seal: Pick<MessageSeal, 'seal'>;
 }
 
 /** One MAIL..DATA of a client, relayed live to one destination. */
@@ -139,27 +145,29 @@ export class LiveTransaction implements Transaction {
   async end(facts: ContentFacts): Promise<Reply> {
     const state = this.#state;
     if (state.kind !== 'content') return outOfOrder('The final dot');
-    const { leg, intake, mail } = state;
+    const { leg, intake } = state;
     this.#state = { kind: 'sending', leg, intake };
     this.#journal.phase('content');
     this.#journal.sizeBytes = facts.bytes;
-    const sealed = await this.#parts.seal.seal({
-      id: this.id,
-      client: this.#client,
-      mail,
-      recipients: this.#accepted,
-      facts,
-      intake: await intake.finish(),
-      journal: this.#journal,
-    });
-    this.#journal.phase('sign');
-    if (sealed.kind === 'refused') {
+    let sending = false;
+    try {
+      const sealed = await this.#seal(state, facts);
+      this.#journal.phase('sign');
+      if (sealed.kind === 'refused') {
+        leg.abort();
+        return this.#contentAnswered(leg, outcomeOf(sealed.reply), sealed.reply);
+      }
+      sending = true;
+      const result = await leg.send(intake.source(sealed.prefix));
+      this.#journal.phase('send');
+      return this.#contentAnswered(leg, outcomeOfDot(result), result.reply);
+    } catch (error) {
+      this.#parts.log.fault('transaction', error);
       leg.abort();
-      return this.#contentAnswered(leg, outcomeOf(sealed.reply), sealed.reply);
+      const text = 'A fault in the relay, try again later';
+      const reply = localReply(451, '4.3.0', 'transaction.fault', text);
+      return this.#contentAnswered(leg, sending ? 'in-doubt' : 'deferred', reply);
     }
-    const result = await leg.send(intake.source(sealed.prefix));
-    this.#journal.phase('send');
-    return this.#contentAnswered(leg, outcomeOfDot(result), result.reply);
   }
 
   abort(reason: AbortReason): void {
@@ -184,6 +192,18 @@ export class LiveTransaction implements Transaction {
         state.intake.release();
         this.#endByClient(reason, state.leg);
     }
+  }
+
+  async #seal(state: State & { kind: 'content' }, facts: ContentFacts): Promise<Sealed> {
+    return this.#parts.seal.seal({
+      id: this.id,
+      client: this.#client,
+      mail: state.mail,
+      recipients: this.#accepted,
+      facts,
+      intake: await state.intake.finish(),
+      journal: this.#journal,
+    });
   }
 
   /** Sees to it that the state has the leg for the recipient's destination. */
@@ -218,10 +238,13 @@ export class LiveTransaction implements Transaction {
   }
 
   #endByClient(reason: AbortReason, leg: Leg | undefined): void {
-    const given = localReply(451, '4.4.2', 'client.gone', `The client ended it: ${reason}`);
+    const given =
+      reason === 'too-large'
+        ? localReply(552, '5.3.4', 'content.size', 'The message is over limits.messageBytes')
+        : localReply(451, '4.4.2', 'client.gone', `The client ended it: ${reason}`);
     // A refused envelope is what the client goes by; an accepted one was given up.
     const reply = this.#accepted.length === 0 ? (this.#decisive ?? given) : given;
-    this.#journal.content('deferred', given);
+    this.#journal.content(outcomeOf(given), given);
     this.#end(outcomeOf(reply), reply, leg, reason);
   }
 
@@ -230,7 +253,7 @@ export class LiveTransaction implements Transaction {
     if (state.kind === 'ended') return;
     if (state.kind === 'sending') state.intake.release();
     this.#state = { kind: 'ended' };
-    leg?.finish();
+    void leg?.finish();
     const { log } = this.#parts;
     log.transaction(this.#journal.record(outcome, reply, leg?.facts, ended));
     leg?.onLateReply((late, afterMs) =>
