@@ -32,7 +32,6 @@ describe('scripts/check-floors', () => {
 
   function check(): { code: number | null; lines: string[] } {
     const result = spawnSync(process.execPath, [CHECKER, root], { encoding: 'utf8' });
-    assert.equal(result.stderr, '');
     return { code: result.status, lines: result.stdout.trim().split('\n').slice(0, -1) };
   }
 
