@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { RemoteReply } from '../mail/reply.ts';
 import { DotEncoder } from './dot-encoder.ts';
+import type { ContentResult } from './smtp-client-answer.ts';
 
 /** A message to send: header fields of ours, then the message as the client sent it. */
 export interface MessageSource {
@@ -25,9 +26,12 @@ export interface ContentTimes {
 /** Up to here one copy into one buffer is cheaper than handing over many. */
 const ONE_WRITE_BYTES = 64 * 1024;
 
-/** Resolves when everything that had arrived has been read from the sockets. */
+/**
+ * Resolves when everything that had arrived has been read from the sockets: a turn that is under
+ * way may have looked at the sockets already, so it takes the next one, too.
+ */
 export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 }
 
 /**
@@ -120,4 +124,13 @@ export class ContentWriter {
       this.#socket.once('drain', resolve);
     });
   }
+}
+
+/** A message on its way: from its first octet to the answer to its dot. */
+export interface Sending {
+  readonly writer: ContentWriter;
+  readonly times: ContentTimes;
+  readonly settle: (result: ContentResult) => void;
+  /** A 2xx that waits for the word that the dot is out. */
+  held?: RemoteReply;
 }

@@ -1,3 +1,5 @@
+import type { RemoteReply } from '../mail/reply.ts';
+
 /** What a server offered in its EHLO reply (RFC 5321 section 4.1.1.1), as far as Waxseal uses it. */
 export interface ServerFacts {
   /** RFC 2920. */
@@ -55,4 +57,13 @@ export function readServerFacts(lines: readonly string[]): ServerFacts {
     startTls: offered.has('STARTTLS'),
     auth: auth.filter((mechanism) => mechanism !== ''),
   };
+}
+
+/**
+ * A reply as nodemailer's actions take it. They look for STARTTLS anywhere in the reply to EHLO, so
+ * that one holds the keyword exactly when the server offered it, and nothing else.
+ */
+export function textForStock({ code, lines, command }: RemoteReply): string {
+  if (command !== 'EHLO') return `${code} ${lines.join(' ')}`;
+  return readServerFacts(lines).startTls ? `${code}-x\n${code} STARTTLS` : `${code} x`;
 }

@@ -14,10 +14,16 @@ import {
   ContentWriter,
   type MessageSource,
   nextTurn,
+  type Sending,
 } from './smtp-client-content.ts';
 import { Deadline } from './smtp-client-deadline.ts';
 import { judgeDotReplies, tooEarly } from './smtp-client-dot.ts';
-import { NO_EXTENSIONS, readServerFacts, type ServerFacts } from './smtp-client-facts.ts';
+import {
+  NO_EXTENSIONS,
+  readServerFacts,
+  type ServerFacts,
+  textForStock,
+} from './smtp-client-facts.ts';
 import { type SmtpClientOptions, stockOptions } from './smtp-client-options.ts';
 import { CommandQueue } from './smtp-client-queue.ts';
 import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
@@ -40,21 +46,15 @@ import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
  * earlier is unasked-for, and no 2xx of that kind is ever passed on.
  */
 
-interface Sending {
-  readonly writer: ContentWriter;
-  readonly times: ContentTimes;
-  readonly settle: (result: ContentResult) => void;
-  /** A 2xx that waits for the word that the dot is out. */
-  held?: RemoteReply;
-}
-
 /** What nodemailer's class has and does not declare. */
 interface Stock {
-  _onConnect(): void;
   _actionSTARTTLS(reply: string): void;
   _upgradeConnection(callback: (error: Error | null, secured?: boolean) => void): void;
 }
 const stock = SMTPConnection.prototype as unknown as Stock;
+
+/** Idle time before TCP asks whether the server is still there. */
+const KEEPALIVE_MS = 30_000;
 
 /** The stepwise client. Its methods never reject; a dead connection answers with its fault. */
 export class SmtpClient extends SMTPConnection {
@@ -68,6 +68,12 @@ export class SmtpClient extends SMTPConnection {
   declare _responseActions: ((this: unknown, reply: string) => void)[];
   /** nodemailer's own: the mechanisms that `login` chooses from. */
   declare _supportedAuth: string[];
+  /** nodemailer's own: what it does with the greeting, and its listeners. */
+  declare _actionGreeting: (reply: string) => void;
+  declare _onSocketData: (chunk: Buffer) => void;
+  declare _onSocketError: (error: Error) => void;
+  declare _onSocketClose: () => void;
+  declare _onSocketEnd: () => void;
 
   readonly #options: SmtpClientOptions;
   readonly #clock: Clock;
@@ -98,11 +104,6 @@ export class SmtpClient extends SMTPConnection {
   /** Why the connection is dead; undefined while it lives. */
   get fault(): Fault | undefined {
     return this.#fault;
-  }
-
-  /** The refusal that came after 354 and before any content; a 421 is a fault instead. */
-  get refusal(): RemoteReply | undefined {
-    return this.#refusal;
   }
 
   /** True while the server may have the final dot and has not answered it. */
@@ -196,15 +197,27 @@ export class SmtpClient extends SMTPConnection {
 
   // ---- what nodemailer calls ----
 
-  /** Stock: three timers of its own; here each wait has one absolute deadline on the clock. */
+  /** Stock: a timer of its own, and an error made for it, with its stack, for every connection. */
+  _setupConnectionHandlers(): void {
+    this.#wire.on('error', this._onSocketError);
+  }
+
+  /** Stock: likewise; here each wait has one absolute deadline on the clock. */
   _startPhase(): void {}
 
-  /** Stock: an inactivity time-out, which a server that trickles never meets. */
+  /** Stock: an inactivity time-out, which a server that trickles never meets; and as above. */
   _onConnect(): void {
-    stock._onConnect.call(this);
     if (this.#fault !== undefined) return;
-    this.#wire.setTimeout(0);
+    const socket = this.#wire;
+    this.stage = 'connected';
+    socket.on('data', this._onSocketData);
+    socket.once('close', this._onSocketClose);
+    socket.once('end', this._onSocketEnd);
+    // The answer to the dot may take minutes; a NAT on the way must not forget us meanwhile.
+    socket.setKeepAlive(true, KEEPALIVE_MS);
+    this._responseActions.push(this._actionGreeting);
     this.#beginStep('greeting', 'greeting');
+    socket.resume();
   }
 
   _sendCommand(command: string): void {
@@ -291,14 +304,14 @@ export class SmtpClient extends SMTPConnection {
 
   /** @param answerable how many of them can be answers to what was on the wire */
   #dispatch(found: readonly ParsedReply[], answerable: number): void {
-    const extra = found[answerable];
-    if (extra !== undefined && !(extra.kind === 'reply' && extra.code >= 400)) {
+    if (found.length > answerable + 1) {
       // It cannot be told which of them answers what: none of them counts.
-      this.#fail(
-        extra.kind === 'malformed'
-          ? { kind: 'malformed', detail: extra.what }
-          : { kind: 'out-of-step', detail: `it said ${extra.code} without being asked` },
-      );
+      this.#fail({ kind: 'out-of-step', detail: 'it gave more replies than there were commands' });
+      return;
+    }
+    const extra = found[answerable];
+    if (extra?.kind === 'reply' && extra.code < 400) {
+      this.#fail({ kind: 'out-of-step', detail: `it said ${extra.code} without being asked` });
       return;
     }
     for (const [index, item] of found.entries()) {
@@ -314,7 +327,7 @@ export class SmtpClient extends SMTPConnection {
     const { command } = this.#queue;
     if (command === undefined) {
       const reply = this.#remote(item, this.#stepCommand);
-      this._responseActions.shift()?.call(this, this.#textForStock(reply));
+      this._responseActions.shift()?.call(this, textForStock(reply));
       return;
     }
     const fault = this.#queue.answer(this.#remote(item, command));
@@ -323,17 +336,15 @@ export class SmtpClient extends SMTPConnection {
     else if (item.code === 421) this.#lost(`it said 421 to ${command}`);
   }
 
+  /** A refusal that no command asked for; `#dispatch` lets nothing else come here. */
   #unasked(item: ParsedReply & { kind: 'reply' }): void {
     const reply = this.#remote(item, this.#inData ? 'DATA' : '');
     const sending = this.#sending;
     if (sending !== undefined) {
       this.#endSending(sending, { kind: 'reply', reply });
-      this.#fail({
-        kind: 'closed',
-        detail: `it said ${item.code} before the content was complete`,
-      });
+      this.#lost(`it said ${item.code} before the content was complete`);
     } else if (item.code === 421) {
-      this.#fail({ kind: 'closed', detail: `it said 421 ${item.lines[0] ?? ''}` });
+      this.#lost(`it said 421 ${item.lines[0] ?? ''}`);
     } else if (this.#inData) {
       this.#refusal ??= reply;
     } else {
@@ -356,9 +367,7 @@ export class SmtpClient extends SMTPConnection {
       case 'held':
         // TLS: the word that the dot has left comes a turn later than with TCP.
         sending.held ??= this.#remote(judged.item, '.');
-        void nextTurn()
-          .then(nextTurn)
-          .then(() => this.#judgeHeld(sending));
+        void nextTurn().then(() => this.#judgeHeld(sending));
     }
   }
 
@@ -380,12 +389,6 @@ export class SmtpClient extends SMTPConnection {
     const reply = { origin: 'remote', code: item.code, lines: item.lines, host, address, command };
     this.#lastReply = reply as RemoteReply;
     return this.#lastReply;
-  }
-
-  /** The reply as nodemailer's actions take it, with no keyword in it but a true STARTTLS. */
-  #textForStock({ code, lines }: RemoteReply): string {
-    if (this.#stepCommand !== 'EHLO') return `${code} ${lines.join(' ')}`;
-    return readServerFacts(lines).startTls ? `${code}-x\n${code} STARTTLS` : `${code} x`;
   }
 
   // ---- commands ----

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import fc from 'fast-check';
 import type { Reply } from '../../src/mail/reply.ts';
 import type { DotResult, Leg } from '../../src/relay/leg.ts';
+import { nextTurn } from '../../src/relay/smtp-client-content.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
   type FakeMx,
@@ -395,6 +397,7 @@ describe('faults of an MX', () => {
       ['355 ok', /^451 4\.5\.0 /],
       ['hello', /^451 4\.5\.0 /],
       ['354 go\r\n250 queued\r\n', /^451 4\.5\.0 /],
+      ['354 go\r\n554 no\r\n250 queued\r\n', /^451 4\.5\.0 /],
     ];
     for (const [data, reply] of expected) {
       const { mx, leg } = await rcptAt({ data });
@@ -407,6 +410,13 @@ describe('faults of an MX', () => {
   const big = Buffer.from('x'.repeat(998).concat('\r\n').repeat(1000));
   const endless = async function* () {
     for (let i = 0; i < 200; i += 1) yield big;
+  };
+
+  const trickle = async function* () {
+    for (let i = 0; i < 5; i += 1) {
+      yield Buffer.from('line\r\n');
+      await nextTurn();
+    }
   };
 
   it('row 24: reset in the middle of the content', async () => {
@@ -442,7 +452,7 @@ describe('faults of an MX', () => {
   it('row 25: a refusal before the content', async () => {
     const { mx, leg, session } = await inData({});
     session.write('554 5.7.1 not this client\r\n');
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const result = await leg.send(inMemory(MESSAGE));
     assert.equal(text(result.reply), '554 5.7.1 not this client');
     assert.ok(mx.contents.length <= 1);
@@ -581,7 +591,7 @@ describe('faults of an MX', () => {
       assert.equal(result, undefined);
       session.write(i === 0 ? '250 ' : 'x');
       clock.advance(10_000);
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
     await asked;
     assert.equal(result?.kind, 'in-doubt');
@@ -638,6 +648,49 @@ describe('faults of an MX', () => {
     assert.deepEqual(streamed.mx.contents, []);
   });
 
+  it('row 34: whatever comes before the dot, it is no 2xx', async () => {
+    const octets = [
+      '250 ok',
+      '554 no',
+      '421 bye',
+      '354 go',
+      '\r\n',
+      '250 ',
+      '250-',
+      'x',
+      '\n',
+      '2',
+    ];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom(...octets), { minLength: 1, maxLength: 6 }),
+        fc.constantFrom('with the 354', 'behind the 354', 'in the content'),
+        async (pieces, when) => {
+          const early = pieces.join('');
+          let said = false;
+          const content = (session: MxSession) => {
+            if (when === 'in the content' && !said) session.write(early);
+            said = true;
+          };
+          const data = when === 'with the 354' ? Buffer.from(`354 go\r\n${early}`) : '354 go';
+          // Nothing is ever said to the dot itself.
+          const dot = (session: MxSession) => session.drop() as undefined;
+          const { leg, mx } = await rcptAt({ data, content, dot });
+          if ((await leg.data()).code === 354) {
+            const session = await mx.session(0);
+            if (when === 'behind the 354') session.write(early);
+            const source = when === 'in the content' ? inPieces(trickle) : inMemory(MESSAGE);
+            const result = await leg.send(source);
+            assert.ok(result.reply.code >= 400, `${result.kind} ${text(result.reply)}`);
+          }
+          leg.abort();
+          await mx.close();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   it('row 34: nor one while most of a message in memory waits to be written', async () => {
     const data = (session: MxSession) => {
       session.write('354 go\r\n');
@@ -646,8 +699,7 @@ describe('faults of an MX', () => {
     };
     const { leg, session } = await inData({ data });
     const asked = leg.send(inMemory(Buffer.concat(Array(20).fill(big))));
-    await new Promise((resolve) => setImmediate(resolve));
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     session.write('250 2.0.0 queued\r\n');
     const result = await asked;
     assert.match(`${result.kind} ${text(result.reply)}`, /^not-sent 451 4\.5\.0 /);

@@ -5,6 +5,7 @@ import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import { systemClock } from '../../../src/base/clock.ts';
 import { SmtpClient } from '../../../src/relay/smtp-client.ts';
 import type { SetupResult } from '../../../src/relay/smtp-client-answer.ts';
+import { NO_EXTENSIONS, readServerFacts } from '../../../src/relay/smtp-client-facts.ts';
 import type { SmtpClientOptions } from '../../../src/relay/smtp-client-options.ts';
 import { RelayTls } from '../../../src/relay/smtp-client-tls.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -137,13 +138,13 @@ describe('SmtpClient, and why the stock connection does not do', () => {
     assert.equal(faultOf((await ours(mx)).result), 'tls injected');
   });
 
-  it('_onConnect and _startPhase: deadlines are absolute, and on the clock', async () => {
+  it('_onConnect, _startPhase and _setupConnectionHandlers: deadlines are absolute, and on the clock', async () => {
     const mx = await mxWith({ rset: () => undefined });
     const theirs = await stock(mx);
     assert.equal((theirs.connection._socket || undefined)?.timeout, 600_000);
     const clock = new ManualClock();
     const { client } = await ours(mx, { clock });
-    assert.equal((client._socket || undefined)?.timeout, 0);
+    assert.equal((client._socket || undefined)?.timeout, undefined);
     const asked = client.rset(clock.monotonicMs() + 60_000);
     const session = await mx.session(1);
     await session.received('RSET');
@@ -201,5 +202,25 @@ describe('SmtpClient, and why the stock connection does not do', () => {
     await (await mx.session(0)).closed;
     assert.equal(clock.waiting, 0);
     assert.deepEqual((await mx.session(0)).commands, ['EHLO relay.example', 'QUIT']);
+  });
+
+  it('reads keywords at the start of a line only', () => {
+    const facts = readServerFacts([
+      'mx SIZE 5',
+      'SIZE=1000',
+      'AUTH=LOGIN plain',
+      'AUTH CRAM-MD5',
+      'X-8BITMIME',
+      'foo SMTPUTF8',
+      'StartTLS ',
+      '',
+    ]);
+    assert.deepEqual(facts, {
+      ...NO_EXTENSIONS,
+      size: true,
+      sizeLimit: 1000,
+      startTls: true,
+      auth: ['LOGIN', 'PLAIN'],
+    });
   });
 });
