@@ -1,12 +1,11 @@
 import type { Clock } from '../base/clock.ts';
-import { errorMessage } from '../base/errors.ts';
 import type { LocalReply, Reply } from '../mail/reply.ts';
 import type { ConnectFailure, RaceOptions, RaceResult } from './connect.ts';
 import type { Candidate, Destination, TlsLevel } from './destination.ts';
 import { SmtpClient } from './smtp-client.ts';
 import type { Fault } from './smtp-client-answer.ts';
 import type { RelayTls } from './smtp-client-tls.ts';
-import { exhausted, judgeSetup, type Tried } from './trouble.ts';
+import { exhausted, internalFault, judgeSetup, routingTimedOut, type Tried } from './trouble.ts';
 
 /** Settings of `relay.*` that a leg needs. All times in milliseconds. */
 export interface LegOptions {
@@ -137,9 +136,8 @@ export class HostSearch {
       this.timingsMs.routing = clock.monotonicMs() - startMs;
       return undefined;
     } catch (error) {
-      const fault: Fault = { kind: 'timeout', detail: errorMessage(error) };
-      this.#tried.push({ host: this.#destination.domain, address: 'DNS', step: 'connect', fault });
-      return this.#exhausted();
+      if (this.stopped) return routingTimedOut(this.#destination.domain);
+      return internalFault(error);
     } finally {
       cancel();
     }

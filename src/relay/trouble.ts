@@ -154,6 +154,12 @@ export function gaveUp(): LocalReply {
   return localReply(451, '4.4.2', 'relay.given-up', 'The transaction was given up');
 }
 
+/** The DNS took all the time that the recipient had. */
+export function routingTimedOut(domain: string): LocalReply {
+  const text = `${domain}: its mail servers could not be looked up in time; try again later`;
+  return localReply(451, '4.4.3', 'relay.routing', text);
+}
+
 /** A fault of our own met the transaction; never a bounce. */
 export function internalFault(error: unknown): LocalReply {
   return localReply(451, '4.3.0', 'relay.internal', printable(errorMessage(error), 200));

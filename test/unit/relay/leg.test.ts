@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Reply } from '../../../src/mail/reply.ts';
 import type { Leg } from '../../../src/relay/leg.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 import { type FakeMx, type MxOptions, type MxScript, startMx } from '../../support/mx.ts';
 import { testCertificate } from '../../support/mx-certificate.ts';
 import { inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../../support/mx-leg.ts';
@@ -193,5 +194,39 @@ describe('Leg', () => {
     leg.abort();
     assert.match(text(await asked), /^451 4\.4\.2 \[relay\.given-up\]/);
     await session.closed;
+  });
+
+  it('answers within its budget when routing or connecting hangs', async () => {
+    const clock = new ManualClock();
+    const hangs = (signal: AbortSignal | undefined) =>
+      new Promise<never>((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason));
+      });
+    const options = { rcptBudgetMs: 240_000 };
+    const lost = testLeg({
+      port: 25,
+      options,
+      dependencies: { clock, candidates: (_destination, signal) => hangs(signal) },
+    });
+    const asked = lost.rcpt(mailbox('a@example.com'));
+    clock.advance(240_000);
+    assert.match(text(await asked), /^451 4\.4\.3 \[relay\.routing\]/);
+    assert.equal(clock.waiting, 0);
+
+    const timeouts: number[] = [];
+    const silent = testLeg({
+      port: 25,
+      options: { ...options, connectTimeoutMs: 300_000 },
+      dependencies: {
+        clock,
+        raceConnect: async ([address = ''], { timeoutMs }) => {
+          timeouts.push(timeoutMs);
+          return { ok: false, failures: [{ address, error: 'too slow', code: 'ETIMEDOUT' }] };
+        },
+      },
+    });
+    const reply = await silent.rcpt(mailbox('a@example.com'));
+    assert.match(text(reply), /^451 4\.4\.1 .*mx\.test\[127\.0\.0\.1\]: too slow/);
+    assert.deepEqual(timeouts, [240_000]);
   });
 });
