@@ -705,6 +705,14 @@ describe('faults of an MX', () => {
     assert.match(`${result.kind} ${text(result.reply)}`, /^not-sent 451 4\.5\.0 /);
   });
 
+  it('row 34: nor one to RCPT that began before it', async () => {
+    const answers = ['250 ok\r\n25', '0 ok\r\n'];
+    const { leg, reply } = await rcptAt({ rcpt: () => Buffer.from(answers.shift() ?? '') });
+    assert.equal(text(reply), '250 ok');
+    assert.match(text(await leg.rcpt(mailbox('b@example.com'))), /^451 4\.5\.0 /);
+    assert.match(text(await leg.data()), /^451 4\.5\.0 /);
+  });
+
   it('row 34: nor a 2xx to RCPT that was sent ahead', async () => {
     const { reply } = await rcptAt({
       mail: '250 sender ok\r\n250 recipient ok\r\n250 and more\r\n',
