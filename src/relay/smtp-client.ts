@@ -450,7 +450,8 @@ export class SmtpClient extends SMTPConnection {
   }
 
   #waitedFor(): string {
-    if (this.#sending !== undefined) return 'the content';
+    const writer = this.#sending?.writer;
+    if (writer !== undefined) return writer.ended ? 'the final dot' : 'the content';
     return this.#queue.command ?? this.#stepCommand;
   }
 
@@ -464,8 +465,8 @@ export class SmtpClient extends SMTPConnection {
     };
     this.#sending = { writer, times: { ...times, dueMs, lateMs: 0 }, settle };
     this.#deadline.watch(dueMs);
-    const fault: Fault = { kind: 'timeout', detail: 'no answer to the final dot in time' };
-    sending.settle({ kind: 'unknown', fault });
+    const detail = `no answer to ${this.#waitedFor()} in time`;
+    sending.settle({ kind: 'unknown', fault: { kind: 'timeout', detail } });
   }
 
   #lost(detail: string): void {
