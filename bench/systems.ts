@@ -95,8 +95,10 @@ function relayConfig(stage: Stage, dir: string, port: number): unknown {
 async function makeKeys(configFile: string): Promise<void> {
   for (const signature of ['rsa', 'ed25519'] as const) {
     const domain = FROM_DOMAIN[signature];
-    await runCli(['keys', 'create', domain, '--config', configFile]);
-    await runCli(['keys', 'activate', domain, '--force', '--config', configFile]);
+    const algorithm = signature === 'rsa' ? 'rsa2048' : 'ed25519';
+    const config = ['--config', configFile];
+    await runCli([...config, 'keys', 'create', domain, '--algorithm', algorithm]);
+    await runCli([...config, 'keys', 'activate', domain, '--force']);
   }
 }
 
