@@ -14,6 +14,20 @@ export interface DnsStubOptions {
 
 const AUTHORITATIVE = 1 << 10;
 const TTL_SECONDS = 3600;
+const START_OF_AUTHORITY: ResourceRecord = {
+  type: 'SOA',
+  name: 'example',
+  ttl: TTL_SECONDS,
+  data: {
+    mname: 'ns.example',
+    rname: 'hostmaster.example',
+    serial: 1,
+    refresh: 3600,
+    retry: 600,
+    expire: 86_400,
+    minimum: TTL_SECONDS,
+  },
+};
 const options = readOptions<DnsStubOptions>();
 
 function answersFor(name: string, type: string): ResourceRecord[] {
@@ -36,12 +50,15 @@ socket.on('message', (octets, peer) => {
     return;
   }
   const name = question.name.toLowerCase();
+  const answers = answersFor(name, question.type);
   const reply: Packet = {
     type: 'response',
     id: query.id,
     flags: AUTHORITATIVE,
     questions: [question],
-    answers: answersFor(name, question.type),
+    answers,
+    // Without an SOA record a negative answer may not be cached (RFC 2308 section 5).
+    authorities: answers.length === 0 ? [START_OF_AUTHORITY] : [],
   };
   socket.send(encode(reply), peer.port, peer.address);
 });
