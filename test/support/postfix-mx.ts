@@ -88,7 +88,9 @@ async function mailboxMainCf(mailboxes: Readonly<Record<string, string>>): Promi
   const [uid, gid] = ids.map(({ stdout }) => stdout.trim());
   const domains = new Set(Object.keys(mailboxes).map((address) => address.split('@')[1]));
   const maps = Object.entries(mailboxes).map(([address, dir]) => `{ ${address} = ${dir}/ }`);
+  // The relay is a stranger to an MX, though it comes from loopback here: its header stays as it is.
   return `myhostname = mx.sink.test
+local_header_rewrite_clients =
 virtual_mailbox_domains = ${[...domains].join(', ')}
 virtual_mailbox_base = $queue_directory/../mail
 virtual_mailbox_maps = inline:{ ${maps.join(', ')} }
