@@ -77,6 +77,12 @@ export interface LogOptions {
 
 /** Octets of log that may wait for a blocked reader before records are dropped (and counted). */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+/**
+ * Records are written out when they fill this, or after `FLUSH_MS`: under load one write takes
+ * several of them, and a quiet relay's record is still there at once for whoever watches.
+ */
+const BATCH_BYTES = 8 * 1024;
+const FLUSH_MS = 50;
 
 /** Makes the log. Writing is asynchronous; `flush` before the process ends. */
 export function createLog(options: LogOptions): Log {
@@ -84,6 +90,8 @@ export function createLog(options: LogOptions): Log {
     fd: options.fd,
     sync: false,
     maxLength: MAX_BUFFERED_BYTES,
+    minLength: BATCH_BYTES,
+    periodicFlush: FLUSH_MS,
   });
   let dropped = 0;
   destination.on('drop', () => {

@@ -43,7 +43,8 @@ export class SpooledMessage {
   readonly #options: SpoolOptions;
   readonly #memory: Budget;
   readonly #disk: Budget;
-  readonly #end = new AbortController();
+  /** Made when something waits: most messages never do, and an abort is not free. */
+  #end: AbortController | undefined;
   #state: State = { kind: 'memory', pieces: [] };
   #bytes = 0;
   #memoryCharge = 0;
@@ -127,7 +128,7 @@ export class SpooledMessage {
     const state = this.#state;
     if (state.kind === 'released') return;
     this.#state = { kind: 'released' };
-    this.#end.abort();
+    this.#end?.abort();
     this.#pending = [];
     this.#pendingBytes = 0;
     if (state.kind === 'file') void state.file.close();
@@ -155,6 +156,7 @@ export class SpooledMessage {
     const batch = this.#pending;
     const bytes = this.#pendingBytes;
     const { waitMs } = this.#options;
+    this.#end ??= new AbortController();
     if (!(await this.#disk.take(bytes, waitMs, this.#end.signal))) {
       throw new SpoolError('spool-full', `no room in the spool for ${waitMs} ms`);
     }
