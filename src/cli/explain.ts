@@ -64,9 +64,9 @@ async function explain(frame: CliFrame, file: string, options: ExplainOptions): 
 }
 
 /** A keyring that cannot be read defers every message, as it does in the relay. */
-async function openKeyring({ keys }: Config): Promise<SigningKeyring> {
+async function openKeyring({ keys, signing }: Config): Promise<SigningKeyring> {
   try {
-    return await loadKeyring(keys);
+    return await loadKeyring({ ...keys, mayBeEmpty: signing.unmatched === 'unsigned' });
   } catch (error) {
     if (!(error instanceof WaxsealError)) throw error;
     const reason = [error.message, error.hint].filter((part) => part !== undefined).join('; ');

@@ -8,7 +8,13 @@ import { type KeyAlgorithm, keyAlgorithmNamed } from './key-algorithm.ts';
 import { KeysError, KeysRefusal, systemCode, systemReason } from './keys-error.ts';
 import { localSigner } from './local-signer.ts';
 import { createMasterKey, type MasterKey, readMasterKey } from './master-key.ts';
-import { type KeyIdentity, MAX_SEALED_BYTES, sealKey, unsealKey } from './sealed-key.ts';
+import {
+  type KeyIdentity,
+  MAX_SEALED_BYTES,
+  masterKeyIdOf,
+  sealKey,
+  unsealKey,
+} from './sealed-key.ts';
 
 /** Under the keyring's directory: `private/DOMAIN/SELECTOR.key`, each sealed by the master key. */
 const PRIVATE_DIRECTORY = 'private';
@@ -117,26 +123,60 @@ function keyFile(dir: string, identity: Pick<KeyIdentity, 'domain' | 'selector'>
 
 async function masterKeyFor(options: BackendOptions): Promise<MasterKey> {
   const { dir, masterKeyFile } = options;
+  const mayMake = options.masterKey === 'make-if-first';
+  const privateDirectory = path.join(dir, PRIVATE_DIRECTORY);
+  let master: MasterKey;
   try {
-    return await readMasterKey(masterKeyFile);
+    master = await readMasterKey(masterKeyFile);
   } catch (error) {
     const isMissing = error instanceof KeysError && error.code === 'master-key-missing';
-    if (!isMissing || options.masterKey === 'must-exist') throw error;
+    if (!isMissing || !mayMake) throw error;
     // A new master key beside keys that an old one encrypted would hide what was lost.
-    if (await hasSealedKeys(path.join(dir, PRIVATE_DIRECTORY))) throw error;
+    for await (const _file of sealedFiles(privateDirectory)) throw error;
+    return await createMasterKey(masterKeyFile);
   }
-  return await createMasterKey(masterKeyFile);
+  if (mayMake) await refuseOtherMasterKey(privateDirectory, master, masterKeyFile);
+  return master;
 }
 
-async function hasSealedKeys(privateDirectory: string): Promise<boolean> {
+/** Keys under two master keys can never be used together. The first one that fits is enough. */
+async function refuseOtherMasterKey(
+  privateDirectory: string,
+  master: MasterKey,
+  masterKeyFile: string,
+): Promise<void> {
+  let other: string | undefined;
+  for await (const file of sealedFiles(privateDirectory)) {
+    const content = await readBoundedFile(file, MAX_SEALED_BYTES).catch(() => 'too-large' as const);
+    const id = content === 'too-large' ? undefined : masterKeyIdOf(content.octets);
+    if (id === master.id) return;
+    if (id !== undefined) other ??= file;
+  }
+  if (other === undefined) return;
+  const message = `${other} was encrypted under another master key than ${masterKeyFile}`;
+  throw new KeysRefusal('master-key-other', message, {
+    hint: 'point keys.masterKeyFile to the master key of this keyring; if that is lost, begin a new keyring in another directory (keys.dir)',
+  });
+}
+
+/** Private keys in the keyring's directory, whether a manifest lists them or not. */
+async function* sealedFiles(privateDirectory: string): AsyncGenerator<string> {
+  for (const domain of await namesIn(privateDirectory)) {
+    const directory = path.join(privateDirectory, domain);
+    for (const name of await namesIn(directory)) {
+      if (name.endsWith('.key')) yield path.join(directory, name);
+    }
+  }
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
   try {
-    const names = await readdir(privateDirectory, { recursive: true });
-    return names.some((name) => name.endsWith('.key'));
+    return await readdir(directory);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw new KeysError('keyring-unreadable', `${privateDirectory} ${systemReason(error)}`, {
-      cause: error,
-    });
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    const message = `${directory} ${systemReason(error)}`;
+    throw new KeysError('keyring-unreadable', message, { cause: error });
   }
 }
 

@@ -1,12 +1,18 @@
 import { errorMessage, WaxsealError } from '../base/errors.ts';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import { type Keyring, type KeyringOptions, loadKeyring } from './keyring.ts';
+import { refuseWorse } from './refuse-worse.ts';
 
 /** What a reload came to. */
 export type KeyringReload =
   | { readonly kind: 'loaded'; readonly keyring: Keyring }
   /** The old keyring stays in force. */
   | { readonly kind: 'kept'; readonly error: WaxsealError };
+
+/** A keyring that was read and is not in force yet. */
+export type PreparedKeyring =
+  | { readonly kind: 'ready'; readonly keyring: Keyring; readonly commit: () => void }
+  | Extract<KeyringReload, { kind: 'kept' }>;
 
 /**
  * The keyring that is in force. A reload that fails keeps the old one and says why; transactions
@@ -44,42 +50,37 @@ export class KeyringHolder implements SigningKeyring {
    */
   async reload(): Promise<KeyringReload> {
     const before = this.#underWay;
-    const reload = (async () => {
+    const reload = (async (): Promise<KeyringReload> => {
       await before;
-      return await this.#load();
+      const prepared = await this.prepare();
+      if (prepared.kind === 'kept') return prepared;
+      prepared.commit();
+      return { kind: 'loaded', keyring: prepared.keyring };
     })();
     this.#underWay = reload;
     return await reload;
   }
 
-  async #load(): Promise<KeyringReload> {
+  /**
+   * Reads the keyring anew and compares it with the one in force, which stays until `commit`: so it
+   * can be swapped together with other things. Never throws. One at a time; see `reload`.
+   */
+  async prepare(): Promise<PreparedKeyring> {
     try {
       const keyring = await loadKeyring(this.#options);
-      refuseOlder(this.#keyring, keyring);
-      if (this.#keyring !== undefined && keyring.fault !== undefined) {
-        throw new WaxsealError('keyring-unusable', `the new keyring cannot sign: ${keyring.fault}`);
-      }
-      this.#keyring = keyring;
-      return { kind: 'loaded', keyring };
+      if (this.#keyring !== undefined) refuseWorse(this.#keyring, keyring);
+      const commit = () => {
+        this.#keyring = keyring;
+      };
+      return { kind: 'ready', keyring, commit };
     } catch (error) {
-      const known =
-        error instanceof WaxsealError
-          ? error
-          : new WaxsealError('keyring-unreadable', errorMessage(error), { cause: error });
-      return { kind: 'kept', error: known };
+      return { kind: 'kept', error: knownError(error) };
     }
   }
 }
 
-/** A manifest that went back in time would bring revoked keys back to life. */
-function refuseOlder(current: Keyring | undefined, next: Keyring): void {
-  if (current === undefined) return;
-  for (const [file, seen] of current.generations) {
-    const found = next.generations.get(file);
-    if (found === undefined || found >= seen) continue;
-    const message = `${file}: generation ${found} is older than ${seen}, which is in force`;
-    throw new WaxsealError('keyring-outdated', message, {
-      hint: 'an old copy of the keyring was put in place? if that is meant, restart the relay',
-    });
-  }
+function knownError(error: unknown): WaxsealError {
+  return error instanceof WaxsealError
+    ? error
+    : new WaxsealError('keyring-unreadable', errorMessage(error), { cause: error });
 }

@@ -20,6 +20,8 @@ export interface KeyringSnapshot {
   /** File name to generation. */
   readonly generations: ReadonlyMap<string, number>;
   readonly domains: ReadonlyMap<string, ManifestDomain>;
+  /** Domain to the name of the file that lists it. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 /** What a change writes: one domain, since a domain's keys stand in one file. */
@@ -171,7 +173,12 @@ function snapshotOf(files: ReadonlyMap<string, ReadFile>): KeyringSnapshot {
       domains.set(entry.domain, entry);
     }
   }
-  return { generation: Math.max(0, ...generations.values()), generations, domains };
+  return {
+    generation: Math.max(0, ...generations.values()),
+    generations,
+    domains,
+    files: owners,
+  };
 }
 
 function fileOf(files: ReadonlyMap<string, ReadFile>, domain: string): string {

@@ -9,13 +9,18 @@ import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
 /** Where a relay finds its keyring. */
 export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
-  Partial<Pick<BackendOptions, 'masterKey'>>;
+  Partial<Pick<BackendOptions, 'masterKey'>> & {
+    /** True: a keyring without any domain is no fault; default false. */
+    readonly mayBeEmpty?: boolean;
+  };
 
 /** What the keyring knows of one domain, ready for answering. */
 interface Entry {
   readonly subdomains: boolean;
   /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
   readonly inPreparation: boolean;
+  /** Why an active key of it does not open. */
+  readonly broken: string | undefined;
   readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
 }
 
@@ -33,16 +38,21 @@ export class Keyring implements SigningKeyring {
   readonly generation: number;
   /** File name to generation; a reload refuses to go back. */
   readonly generations: ReadonlyMap<string, number>;
+  /** Domain to the name of the manifest file that lists it. */
+  readonly files: ReadonlyMap<string, string>;
+  readonly #manifest: KeyringSnapshot['domains'];
   readonly #entries: ReadonlyMap<string, Entry>;
 
   constructor(
-    snapshot: Pick<KeyringSnapshot, 'generation' | 'generations'>,
+    snapshot: KeyringSnapshot,
     entries: ReadonlyMap<string, Entry>,
     warnings: readonly string[],
     fault: string | undefined,
   ) {
     this.generation = snapshot.generation;
     this.generations = snapshot.generations;
+    this.files = snapshot.files;
+    this.#manifest = snapshot.domains;
     this.#entries = entries;
     this.warnings = warnings;
     this.fault = fault;
@@ -51,6 +61,21 @@ export class Keyring implements SigningKeyring {
   /** The signing domains, sorted. */
   get domains(): readonly string[] {
     return [...this.#entries.keys()].sort();
+  }
+
+  /** Domains of which an active key does not open, with the reason. */
+  get broken(): ReadonlyMap<string, string> {
+    const entries = [...this.#entries].flatMap(([domain, { broken }]) =>
+      broken === undefined ? [] : [[domain, broken] as const],
+    );
+    return new Map(entries);
+  }
+
+  /** False when the manifest says that the key is revoked, or does not know it (any more). */
+  mayBePublished(domain: string, selector: string): boolean {
+    const keys = this.#manifest.get(domain)?.keys ?? [];
+    const key = keys.find((candidate) => candidate.selector === selector);
+    return key !== undefined && KEY_STATE_ROWS[key.state].record === 'key';
   }
 
   keysFor(authorDomain: string): SigningKeys {
@@ -100,7 +125,11 @@ export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
   for (const entry of snapshot.domains.values()) entries.set(entry.domain, entryOf(entry, opened));
   const warnings = [...backends.values()].flatMap((backend) => backend.warnings);
   warnings.push(...warningsOf(snapshot, entries));
-  return new Keyring(snapshot, entries, warnings, faultOf([...opened.values()]));
+  const fault =
+    entries.size === 0 && options.mayBeEmpty !== true
+      ? `the keyring in ${options.dir} has no domain`
+      : faultOf([...opened.values()]);
+  return new Keyring(snapshot, entries, warnings, fault);
 }
 
 async function connectBackends(
@@ -140,16 +169,18 @@ function entryOf(
     const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
     signing.push({ domain, selector: key.selector, signer: outcome.signer, signatureBytes });
   }
+  const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
   const unusable = (reason: string): Entry => ({
     subdomains,
     inPreparation,
+    broken,
     answer: { kind: 'unusable', domain, reason },
   });
-  if (reasons.length > 0) return unusable(reasons.join('; '));
+  if (broken !== undefined) return unusable(broken);
   if (signing.length === 0) {
     return unusable(`no key of ${domain} is active: "waxseal keys activate ${domain}" does that`);
   }
-  return { subdomains, inPreparation, answer: { kind: 'keys', domain, keys: signing } };
+  return { subdomains, inPreparation, broken, answer: { kind: 'keys', domain, keys: signing } };
 }
 
 /** All active keys fail, and for a reason that concerns the whole back end. */

@@ -77,6 +77,11 @@ export function unsealKey(identity: KeyIdentity, sealed: Buffer, master: MasterK
   }
 }
 
+/** @returns which master key a private key was sealed under; undefined when that cannot be read */
+export function masterKeyIdOf(sealed: Buffer): string | undefined {
+  return parseSealed(sealed)?.masterKey;
+}
+
 /** Each part after its length in 32 bits, so no two identities give the same octets. */
 function associatedData(identity: KeyIdentity): Buffer {
   const parts = [FORMAT, identity.domain, identity.selector, identity.algorithm];

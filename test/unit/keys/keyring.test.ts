@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, verify } from 'node:crypto';
-import { copyFile, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { activateKeys } from '../../../src/keys/activate-keys.ts';
 import { loadKeyring } from '../../../src/keys/keyring.ts';
@@ -145,7 +145,7 @@ describe('keyring', () => {
       'a directory',
       async (file) => {
         await rm(file);
-        await import('node:fs/promises').then(({ mkdir }) => mkdir(file));
+        await mkdir(file);
       },
       /is a directory/,
     ],
@@ -202,6 +202,12 @@ describe('keyring', () => {
     assert.match(keyring.warnings.join(), /no domain/);
   });
 
+  it('has a fault without any domain, unless it may be empty', async () => {
+    await mkdir(place.dir);
+    assert.match((await loadKeyring(place)).fault ?? '', /has no domain/);
+    assert.equal((await loadKeyring({ ...place, mayBeEmpty: true })).fault, undefined);
+  });
+
   describe('holder', () => {
     it('answers 451 material before it is loaded', () => {
       const holder = new KeyringHolder(place);
@@ -241,6 +247,13 @@ describe('keyring', () => {
         (text) => writeFile(manifest(), text.replace('generation: 2', 'generation: 1')),
         'keyring-outdated',
       ],
+      ['a lost manifest', () => rm(manifest()), 'keyring-shrunk'],
+      [
+        'a manifest without its domains',
+        () => writeFile(manifest(), 'version: 1\ngeneration: 3\ndomains: {}\n'),
+        'keyring-shrunk',
+      ],
+      ['a lost private key', () => rm(privateFile('example.com')), 'keyring-worse'],
     ];
     for (const [what, breakIt, code] of failures) {
       it(`keeps the old keys after ${what}, and says why`, async () => {
@@ -257,5 +270,101 @@ describe('keyring', () => {
         assert.equal(holder.fault, undefined);
       });
     }
+
+    it('names the file that went and what it held, though other domains are left', async () => {
+      await activeDomain('stays.example');
+      const text = await readFile(manifest(), 'utf8');
+      await activeDomain('goes.example');
+      const both = await readFile(manifest(), 'utf8');
+      const other = path.join(place.dir, 'other.yaml');
+      await writeFile(other, both.replace(/ {2}stays\.example:[\s\S]*?(?= {2}goes)/, ''));
+      await writeFile(manifest(), text.replace(/generation: \d+/, 'generation: 9'));
+      const holder = new KeyringHolder(place);
+      assert.equal((await holder.reload()).kind, 'loaded');
+      await rm(other);
+      const reload = await holder.reload();
+      assert.ok(reload.kind === 'kept');
+      assert.match(reload.error.message, /other\.yaml is gone.*goes\.example/);
+      assert.doesNotMatch(reload.error.message, /stays\.example/);
+      assert.match(reload.error.hint ?? '', /restart/);
+      assert.equal(holder.keysFor('goes.example').kind, 'keys');
+      // What moved into another file is not lost.
+      await writeFile(manifest(), both.replace(/generation: \d+/, 'generation: 9'));
+      assert.equal((await holder.reload()).kind, 'loaded');
+    });
+
+    it('takes a domain out that the operator took out of its manifest', async () => {
+      await activeDomain('stays.example');
+      const text = await readFile(manifest(), 'utf8');
+      await activeDomain('goes.example');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await writeFile(manifest(), text.replace(/generation: \d+/, 'generation: 9'));
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.equal(holder.keysFor('goes.example').kind, 'unknown-domain');
+    });
+
+    it('takes what the operator did to a key, and new domains whatever state they are in', async () => {
+      await activeDomain('example.com');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await activeDomain('new.example');
+      await rm(privateFile('new.example'));
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.equal(holder.keysFor('new.example').kind, 'unusable');
+      const text = await readFile(manifest(), 'utf8');
+      await writeFile(manifest(), text.replaceAll('state: active', 'state: revoked'));
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.equal(holder.keysFor('example.com').kind, 'unusable');
+    });
+
+    it('does not go on with a revoked key because its successor does not open', async () => {
+      await activeDomain('example.com');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await activeDomain('example.com');
+      await rm(privateFile('example.com', 'wx202611e2'));
+      const retiring = await holder.reload();
+      assert.ok(retiring.kind === 'kept');
+      assert.match(retiring.error.message, /example\.com.*wx202611e2\.key does not exist/);
+      const text = await readFile(manifest(), 'utf8');
+      await writeFile(manifest(), text.replace('state: retiring', 'state: revoked'));
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.equal(holder.keysFor('example.com').kind, 'unusable');
+    });
+
+    it('keeps the key of a parent when a subdomain gets one that does not open', async () => {
+      await activeDomain('example.com', true);
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await activeDomain('news.example.com');
+      await rm(privateFile('news.example.com'));
+      const reload = await holder.reload();
+      assert.ok(reload.kind === 'kept');
+      assert.equal(holder.keysFor('news.example.com').kind, 'keys');
+    });
+
+    it('comes up from an empty keyring, and goes on without one', async () => {
+      await mkdir(place.dir);
+      const holder = new KeyringHolder(place);
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.match(holder.fault ?? '', /no domain/);
+      assert.equal((await holder.reload()).kind, 'loaded');
+      await activeDomain('example.com');
+      assert.equal((await holder.reload()).kind, 'loaded');
+      assert.equal(holder.fault, undefined);
+    });
+
+    it('changes nothing before what it prepared is committed', async () => {
+      await activeDomain('a.example');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await activeDomain('b.example');
+      const prepared = await holder.prepare();
+      assert.ok(prepared.kind === 'ready');
+      assert.equal(holder.keysFor('b.example').kind, 'unknown-domain');
+      prepared.commit();
+      assert.equal(holder.keysFor('b.example').kind, 'keys');
+    });
   });
 });

@@ -12,6 +12,7 @@ import { importKey } from '../../../src/keys/import-key.ts';
 import { loadKeyring } from '../../../src/keys/keyring.ts';
 import { type KeyringAccess, keyringAccess } from '../../../src/keys/keyring-access.ts';
 import { KeysRefusal } from '../../../src/keys/keys-error.ts';
+import { createMasterKey } from '../../../src/keys/master-key.ts';
 import {
   addKeys,
   type KeyringPlace,
@@ -73,6 +74,31 @@ describe('key operations', () => {
       await rm(place.masterKeyFile);
       await assert.rejects(addKeys(access, 'example.com'), { code: 'master-key-missing' });
       await assert.rejects(stat(place.masterKeyFile), { code: 'ENOENT' });
+    });
+
+    it('refuses another master key than the one of the keys that are there', async () => {
+      await addKeys(access, 'example.com');
+      await rm(place.masterKeyFile);
+      await createMasterKey(place.masterKeyFile);
+      await assert.rejects(addKeys(access, 'example.net'), (error) => {
+        assert.ok(error instanceof KeysRefusal);
+        assert.equal(error.code, 'master-key-other');
+        assert.match(error.message, /example\.com.wx202611e1\.key/);
+        assert.ok(error.message.includes(place.masterKeyFile));
+        return true;
+      });
+      assert.deepEqual(await states('example.net'), {});
+      await assert.rejects(stat(path.join(place.dir, 'private', 'example.net')), {
+        code: 'ENOENT',
+      });
+    });
+
+    it('is not stopped by a private file that is damaged, or by strange files', async () => {
+      await addKeys(access, 'example.com');
+      await writeFile(path.join(place.dir, 'private', 'example.com', 'wx202611e1.key'), 'x');
+      await writeFile(path.join(place.dir, 'private', 'README'), 'x');
+      await addKeys(access, 'example.net');
+      assert.deepEqual(await states('example.net'), { wx202611e1: 'created' });
     });
 
     it('keeps private files to their owner', async () => {
