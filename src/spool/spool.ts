@@ -12,15 +12,17 @@ export class Spool {
   readonly options: SpoolOptions;
   readonly memory: Budget;
   readonly disk: Budget;
+  readonly #clock: Clock;
 
   constructor(options: SpoolOptions, clock: Clock) {
     this.options = options;
+    this.#clock = clock;
     this.memory = new Budget(options.memoryBytes, clock);
     this.disk = new Budget(options.diskBytes, clock);
   }
 
   /** Begins a message. The caller must `release` it, whatever happens. */
   open(): SpooledMessage {
-    return new SpooledMessage(this.options, this.memory, this.disk);
+    return new SpooledMessage(this.options, this.memory, this.disk, this.#clock);
   }
 }

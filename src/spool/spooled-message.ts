@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts';
 import { WaxsealError } from '../base/errors.ts';
 import type { Budget } from './budget.ts';
 import { SpoolFile } from './spool-file.ts';
@@ -43,6 +44,7 @@ export class SpooledMessage {
   readonly #options: SpoolOptions;
   readonly #memory: Budget;
   readonly #disk: Budget;
+  readonly #clock: Clock;
   /** Made when something waits: most messages never do, and an abort is not free. */
   #end: AbortController | undefined;
   #state: State = { kind: 'memory', pieces: [] };
@@ -51,10 +53,15 @@ export class SpooledMessage {
   #diskCharge = 0;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
+  /** Octets on their way to the file. */
+  #batchBytes = 0;
+  /** Time spent waiting for room on disk. */
+  #waitedMs = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(options: SpoolOptions, memory: Budget, disk: Budget) {
+  constructor(options: SpoolOptions, memory: Budget, disk: Budget, clock: Clock) {
     this.#options = options;
+    this.#clock = clock;
     this.#memory = memory;
     this.#disk = disk;
   }
@@ -92,7 +99,7 @@ export class SpooledMessage {
       // A writer that does not wait meets the failure at its next call.
       this.#writing.catch(() => undefined);
     }
-    return this.#pendingBytes > MAX_PENDING_BYTES ? this.#writing : undefined;
+    return this.#pendingBytes + this.#batchBytes > MAX_PENDING_BYTES ? this.#writing : undefined;
   }
 
   /**
@@ -153,26 +160,33 @@ export class SpooledMessage {
   }
 
   async #writeBatch(file: SpoolFile): Promise<void> {
+    // What comes in from now on is the next batch's.
     const batch = this.#pending;
     const bytes = this.#pendingBytes;
-    const { waitMs } = this.#options;
-    this.#end ??= new AbortController();
-    if (!(await this.#disk.take(bytes, waitMs, this.#end.signal))) {
-      throw new SpoolError('spool-full', `no room in the spool for ${waitMs} ms`);
-    }
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#batchBytes = bytes;
+    await this.#takeDisk(bytes);
     if (this.#state.kind !== 'file') {
       this.#disk.give(bytes);
       return;
     }
     this.#diskCharge += bytes;
-    // What came in while this batch waited for room is left for the next one.
-    this.#pending = this.#pending.slice(batch.length);
-    this.#pendingBytes -= bytes;
     await file.append(batch);
-    if (this.#memoryCharge > 0) {
-      this.#memory.give(this.#memoryCharge);
-      this.#memoryCharge = 0;
-    }
+    this.#batchBytes = 0;
+    this.#memory.give(this.#memoryCharge);
+    this.#memoryCharge = 0;
+  }
+
+  /** Waits for room; all waits of a message together may take `waitMs`. */
+  async #takeDisk(bytes: number): Promise<void> {
+    if (this.#disk.tryTake(bytes)) return;
+    const { waitMs } = this.#options;
+    this.#end ??= new AbortController();
+    const startMs = this.#clock.monotonicMs();
+    const granted = await this.#disk.take(bytes, waitMs - this.#waitedMs, this.#end.signal);
+    this.#waitedMs += this.#clock.monotonicMs() - startMs;
+    if (!granted) throw new SpoolError('spool-full', `no room in the spool for ${waitMs} ms`);
   }
 
   #fail(cause: unknown): void {

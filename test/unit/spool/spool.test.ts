@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { Spool, type SpoolOptions } from '../../../src/spool/spool.ts';
 import type { SpooledMessage } from '../../../src/spool/spooled-message.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 async function contentOf(message: SpooledMessage): Promise<Buffer> {
   const pieces: Buffer[] = [];
@@ -129,5 +130,62 @@ describe('spool', () => {
     second.release();
     second.write(Buffer.alloc(50));
     assert.equal(spool.disk.usedBytes, 0);
+  });
+
+  it('charges the disk for every octet that it writes, also for what came while it waited', async () => {
+    const spool = spoolWith({ messageMemoryBytes: 0, memoryBytes: 0, diskBytes: 100_000 });
+    assert.ok(spool.disk.tryTake(100_000));
+    const messages = Array.from({ length: 10 }, () => {
+      const message = spool.open();
+      message.write(Buffer.alloc(1000));
+      const waiting = message.write(Buffer.alloc(30_000));
+      assert.equal(waiting, undefined, 'not enough for back-pressure');
+      return message;
+    });
+    const finished = Promise.all(messages.map((message) => message.finish()));
+    spool.disk.give(100_000);
+    const failed = assert.rejects(finished, { code: 'spool-full' });
+    // Each has its first 1000 octets on disk; three of them have room for the rest.
+    await waitFor('the other seven to wait for room', () => clock.waiting === 7);
+    assert.equal(spool.disk.usedBytes, 100_000);
+    clock.advance(1000);
+    await failed;
+    for (const message of messages) message.release();
+    assert.equal(spool.disk.usedBytes, 0);
+  });
+
+  it('holds a writer back while a batch waits for room', async () => {
+    const spool = spoolWith({ messageMemoryBytes: 0, memoryBytes: 0, diskBytes: 1_000_000 });
+    assert.ok(spool.disk.tryTake(1_000_000));
+    const message = spool.open();
+    message.write(Buffer.alloc(100_000));
+    const waiting = message.write(Buffer.alloc(60_000));
+    assert.ok(waiting instanceof Promise);
+    spool.disk.give(1_000_000);
+    await waiting;
+    await message.finish();
+    assert.equal(spool.disk.usedBytes, 160_000);
+    message.release();
+  });
+
+  it('waits for room once in all: a second stall has what the first one left', async () => {
+    const spool = spoolWith({
+      messageMemoryBytes: 0,
+      memoryBytes: 0,
+      diskBytes: 100,
+      waitMs: 1000,
+    });
+    const message = spool.open();
+    assert.ok(spool.disk.tryTake(100));
+    message.write(Buffer.alloc(50));
+    clock.advance(700);
+    spool.disk.give(50);
+    await message.finish();
+    message.write(Buffer.alloc(50));
+    clock.advance(299);
+    const late = assert.rejects(message.finish(), { code: 'spool-full' });
+    clock.advance(1);
+    await late;
+    message.release();
   });
 });
