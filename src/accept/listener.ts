@@ -6,6 +6,7 @@ import type { TransactionFactory } from '../mail/transaction.ts';
 import { type AllowList, parseAllowList } from './allow-list.ts';
 import { AuthLimiter } from './auth-limiter.ts';
 import type { Session } from './session.ts';
+import { type CountedSession, SessionCounts } from './session-counts.ts';
 import type { SessionLimits } from './session-host.ts';
 import {
   type AuthOutcome,
@@ -48,9 +49,8 @@ export class Listener {
   readonly #parts: ListenerParts;
   readonly #servers: SessionServer[] = [];
   readonly #sessions = new Map<string, Session>();
-  /** Ids of the sessions that count; one that we ended does not, while its socket lingers. */
-  readonly #counted = new Set<string>();
-  readonly #perClient = new Map<string, number>();
+  /** A session that we ended does not count, while its socket lingers. */
+  readonly #counts: SessionCounts;
   readonly #passwords = new PasswordChecker();
   readonly #limiter: AuthLimiter;
   readonly #certificateNames: ReadonlySet<string>;
@@ -70,7 +70,9 @@ export class Listener {
     this.#tls = checkedTls(options.tls);
     this.#users = options.users;
     this.#certificateNames = new Set(options.certificateNames.map((name) => name.toLowerCase()));
-    this.#limiter = new AuthLimiter(parts.clock, options.limits.authFailures);
+    const { authFailures, sessions, sessionsPerClient } = options.limits;
+    this.#limiter = new AuthLimiter(parts.clock, authFailures);
+    this.#counts = new SessionCounts(sessions, sessionsPerClient);
     this.#host = this.#makeHost(options);
   }
 
@@ -181,14 +183,16 @@ export class Listener {
         return listener.#tls?.clientCa !== undefined;
       },
       get overfull() {
-        return listener.#counted.size > limits.sessions;
+        return listener.#counts.all > limits.sessions;
       },
       allowsAddress: (address) => this.#allowList.allows(address),
       allowsCertificate: (names) =>
         this.#certificateNames.size === 0 || names.some((one) => this.#certificateNames.has(one)),
-      sessionsOf: (address) => this.#perClient.get(address) ?? 0,
+      sessionsOf: (address) => this.#counts.of(address),
+      tooManyStrangers: (address) => this.#counts.tooManyStrangers(address),
       opened: (session) => this.#opened(session),
-      leaving: (session) => this.#leaving(session),
+      admitted: (session) => this.#counts.admit(session),
+      leaving: (session) => this.#counts.remove(session),
       closed: (session) => this.#closed(session),
       authenticate: (address, user, password) => this.#authenticate(address, user, password),
       event: (event, details) => onEvent?.(event, details),
@@ -197,23 +201,15 @@ export class Listener {
   }
 
   #opened(session: Session): void {
-    const { address } = session;
-    this.#sessions.set(session.id, session);
-    this.#counted.add(session.id);
-    this.#perClient.set(address, (this.#perClient.get(address) ?? 0) + 1);
-    this.#parts.onEvent?.('session-opened', { id: session.id, address });
-  }
-
-  #leaving({ id, address }: { readonly id: string; readonly address: string }): void {
-    if (!this.#counted.delete(id)) return;
-    const left = (this.#perClient.get(address) ?? 1) - 1;
-    if (left > 0) this.#perClient.set(address, left);
-    else this.#perClient.delete(address);
-  }
-
-  #closed(session: { readonly id: string; readonly address: string }): void {
     const { id, address } = session;
-    this.#leaving(session);
+    this.#sessions.set(id, session);
+    this.#counts.add(session, !this.#allowList.allows(address));
+    this.#parts.onEvent?.('session-opened', { id, address });
+  }
+
+  #closed(session: CountedSession): void {
+    const { id, address } = session;
+    this.#counts.remove(session);
     if (!this.#sessions.delete(id)) return;
     this.#parts.onEvent?.('session-closed', { id, address });
     if (this.#sessions.size > 0) return;
@@ -232,19 +228,22 @@ export class Listener {
   async #authenticate(address: string, name: string, password: string): Promise<AuthOutcome> {
     const users = this.#users;
     if (users === undefined) return refused(454, 'AUTH is not possible now');
-    if (this.#limiter.isBlocked(address)) {
-      this.#parts.onEvent?.('auth-blocked', { address });
-      return refused(454, 'Too many failed attempts, try again in 10 minutes');
+    const verdict = await this.#passwords.check(users, name, password, {
+      isBlocked: () => this.#limiter.isBlocked(address),
+      judged: (right) => (right ? this.#limiter.succeeded(address) : this.#limiter.failed(address)),
+    });
+    switch (verdict) {
+      case 'right':
+        return { kind: 'user', name };
+      case 'wrong':
+        this.#parts.onEvent?.('auth-failed', { address, user: name });
+        return refused(535, 'User name or password is wrong');
+      case 'busy':
+        return refused(454, 'Too many attempts at one time, try again later');
+      case 'blocked':
+        this.#parts.onEvent?.('auth-blocked', { address });
+        return refused(454, 'Too many failed attempts, try again in 10 minutes');
     }
-    const verdict = await this.#passwords.check(users, name, password);
-    if (verdict === 'busy') return refused(454, 'Too many attempts at one time, try again later');
-    if (verdict === 'right') {
-      this.#limiter.succeeded(address);
-      return { kind: 'user', name };
-    }
-    this.#limiter.failed(address);
-    this.#parts.onEvent?.('auth-failed', { address, user: name });
-    return refused(535, 'User name or password is wrong');
   }
 }
 

@@ -1,11 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { TransactionFactory } from '../mail/transaction.ts';
+import type { CountedSession } from './session-counts.ts';
 
 /** Bounds of the accepting side; the configuration's `limits`. */
 export interface SessionLimits {
-  /** Sessions at one time; one more hears 421. */
+  /** Sessions at one time; one more hears 421. Clients not allowed yet share half of them. */
   readonly sessions: number;
-  /** Sessions of one client address; one more hears 451 4.3.2 at MAIL. */
+  /**
+   * Sessions of one client address; one more hears 451 4.3.2 at MAIL, or 421 in the greeting if
+   * its client is not allowed yet.
+   */
   readonly sessionsPerClient: number;
   /** Octets of one message's normalised content. */
   readonly messageBytes: number;
@@ -15,7 +19,7 @@ export interface SessionLimits {
   readonly idleMs: number;
   /** Failed AUTH attempts of one client address in 10 minutes. */
   readonly authFailures: number;
-  /** Commands in one session that make no sense. */
+  /** Commands in one session that make no sense, or come from a client that is not allowed. */
   readonly protocolErrors: number;
 }
 
@@ -40,10 +44,14 @@ export interface SessionHost {
   allowsCertificate(names: readonly string[]): boolean;
   /** Open sessions of a client address. */
   sessionsOf(address: string): number;
+  /** More sessions than may be have clients that are not allowed yet, in all or of this address. */
+  tooManyStrangers(address: string): boolean;
+  /** The session's client has become allowed by its password or its certificate. */
+  admitted(session: CountedSession): void;
   /** The session was ended by us and counts no more, though its socket may linger. */
-  leaving(session: { readonly id: string; readonly address: string }): void;
+  leaving(session: CountedSession): void;
   /** The session's socket is closed. */
-  closed(session: { readonly id: string; readonly address: string }): void;
+  closed(session: CountedSession): void;
   /** For the debug log. */
   event(name: string, details: Readonly<Record<string, unknown>>): void;
   /** A bug, or an I/O error that nobody expected. */

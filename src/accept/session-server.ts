@@ -99,8 +99,10 @@ export class SessionServer extends SMTPServer {
     const attempt = this.#host.authenticate(address, own ? username : '', password ?? '');
     attempt
       .then((outcome) => {
-        if (outcome.kind === 'user') callback(null, { user: outcome.name });
-        else callback(null, { responseCode: outcome.code, message: outcome.text });
+        if (outcome.kind === 'user') {
+          this.#host.admitted({ id: session.id, address });
+          callback(null, { user: outcome.name });
+        } else callback(null, { responseCode: outcome.code, message: outcome.text });
       })
       .catch((error: unknown) => {
         this.#host.fault('auth', error);

@@ -109,14 +109,20 @@ export class Session extends SMTPConnection {
 
   override _sendGreeting(): void {
     const { name, overfull, offersAuth, takesCertificates } = this.#host;
+    const { address } = this;
     if (overfull) {
       this.#say(localReply(421, '4.3.2', 'limits.sessions', `${name} has too many sessions open`));
-    } else if (!this.#host.allowsAddress(this.address) && !offersAuth && !takesCertificates) {
-      const text = `${name} does not relay for ${this.address}: it is not in clients.allow`;
+    } else if (this.#host.allowsAddress(address)) {
+      this.#greet();
+    } else if (!offersAuth && !takesCertificates) {
+      const text = `${name} does not relay for ${address}: it is not in clients.allow`;
       this.#say(localReply(554, '5.7.1', 'client.allowed', text));
       this.close();
+    } else if (this.#host.tooManyStrangers(address)) {
+      const text = `Too many sessions of clients that are not in clients.allow, as ${address}`;
+      this.#say(localReply(421, '4.7.0', 'limits.strangers', text));
     } else {
-      this.#say(localReply(220, undefined, 'session.greeting', `${name} ESMTP Waxseal`));
+      this.#greet();
     }
   }
 
@@ -177,6 +183,7 @@ export class Session extends SMTPConnection {
     super.upgrade(callback, () => {
       this._socket.once('end', () => this.#lost());
       this.#certificateName = this.#allowedCertificateName();
+      if (this.#certificateName !== undefined) this.#host.admitted(this);
       this.#watch.weOwe();
       this.#watch.clientOwes();
       secureCallback?.();
@@ -215,6 +222,10 @@ export class Session extends SMTPConnection {
   /** Drops the connection, whatever is still to be written. */
   destroy(): void {
     this.#topSocket.destroy();
+  }
+
+  #greet(): void {
+    this.#say(localReply(220, undefined, 'session.greeting', `${this.name} ESMTP Waxseal`));
   }
 
   #dispatch(row: CommandRow | undefined, line: Buffer, argument: Buffer, done: () => void): void {
@@ -297,9 +308,13 @@ export class Session extends SMTPConnection {
     }
   }
 
-  /** Counts commands that make no sense; address errors and refusals are not among them. */
+  /**
+   * Counts commands that make no sense, and those of a client that may not send (530), each of
+   * which would be a record in the log. Address errors and other refusals are not among them.
+   */
   #withinErrors(reply: Reply): Reply {
-    if (reply.origin !== 'local' || !reply.rule.startsWith('command.')) return reply;
+    if (reply.origin !== 'local') return reply;
+    if (reply.code !== 530 && !reply.rule.startsWith('command.')) return reply;
     this.#errors += 1;
     if (this.#errors < this.#host.limits.protocolErrors) return reply;
     return localReply(421, '4.7.0', 'limits.protocol-errors', 'Too many errors, closing');

@@ -19,8 +19,11 @@ export interface PasswordHash {
 /** User names and their stored passwords. */
 export type Users = ReadonlyMap<string, PasswordHash>;
 
-/** What checking a password came to; `busy`: too many checks are waiting, try later. */
-export type PasswordVerdict = 'right' | 'wrong' | 'busy';
+/**
+ * What checking a password came to; `busy`: too many checks are waiting, try later; `blocked`: not
+ * checked, since its guard said so.
+ */
+export type PasswordVerdict = 'right' | 'wrong' | 'busy' | 'blocked';
 
 const DEFAULT_COST = 32768;
 const DEFAULT_BLOCK_SIZE = 8;
@@ -138,30 +141,83 @@ function derive(password: string, parameters: PasswordHash): Promise<Buffer> {
   });
 }
 
+/** Says whether an attempt may be heard, and hears how it ended. */
+export interface AttemptGuard {
+  /** Asked when the attempt is made and again after each verdict while it waits. */
+  isBlocked(): boolean;
+  /** Called before any attempt that waits is looked at. */
+  judged(right: boolean): void;
+}
+
+const UNGUARDED: AttemptGuard = { isBlocked: () => false, judged: () => {} };
+
+interface WaitingAttempt {
+  readonly users: Users;
+  readonly name: string;
+  readonly password: string;
+  readonly guard: AttemptGuard;
+  readonly settle: (verdict: PasswordVerdict | Promise<PasswordVerdict>) => void;
+}
+
 /**
  * Checks passwords one at a time, so that a burst of AUTH leaves the thread pool to signing and
  * its memory (32 MiB for each hash) is bounded. Make one for the whole process.
  */
 export class PasswordChecker {
   readonly #maxWaiting: number;
-  #waiting = 0;
-  #last: Promise<unknown> = Promise.resolve();
+  #waiting: WaitingAttempt[] = [];
+  #checking = false;
 
   /** @param maxWaiting checks that may wait for their turn; more are answered `busy` */
   constructor(maxWaiting = 64) {
     this.#maxWaiting = maxWaiting;
   }
 
-  /** Checks a password. An unknown user costs the same time as a known one. */
-  async check(users: Users, name: string, password: string): Promise<PasswordVerdict> {
-    if (this.#waiting > this.#maxWaiting) return 'busy';
-    this.#waiting += 1;
-    const turn = this.#last.then(() => verify(users, name, password));
-    this.#last = turn.catch(() => undefined);
-    try {
-      return (await turn) ? 'right' : 'wrong';
-    } finally {
-      this.#waiting -= 1;
+  /**
+   * Checks a password. An unknown user costs the same time as a known one.
+   *
+   * @param guard attempts that it blocks are not checked, not even those that wait already
+   */
+  check(
+    users: Users,
+    name: string,
+    password: string,
+    guard: AttemptGuard = UNGUARDED,
+  ): Promise<PasswordVerdict> {
+    if (guard.isBlocked()) return Promise.resolve('blocked');
+    if (this.#waiting.length >= this.#maxWaiting) return Promise.resolve('busy');
+    return new Promise((settle) => {
+      this.#waiting.push({ users, name, password, guard, settle });
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    if (this.#checking) return;
+    const attempt = this.#waiting.shift();
+    if (attempt === undefined) return;
+    this.#checking = true;
+    const verdict = this.#judge(attempt).finally(() => {
+      this.#checking = false;
+      this.#next();
+    });
+    attempt.settle(verdict);
+  }
+
+  async #judge({ users, name, password, guard }: WaitingAttempt): Promise<PasswordVerdict> {
+    const right = await verify(users, name, password);
+    guard.judged(right);
+    if (!right) this.#dismissBlocked();
+    return right ? 'right' : 'wrong';
+  }
+
+  /** Those who guess leave their places in the queue to others. */
+  #dismissBlocked(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const attempt of waiting) {
+      if (attempt.guard.isBlocked()) attempt.settle('blocked');
+      else this.#waiting.push(attempt);
     }
   }
 }

@@ -101,10 +101,10 @@ export interface Stage {
   readonly port: number;
   readonly events: string[];
   readonly faults: string[];
-  /** Connects and reads the greeting. */
-  client(): Promise<RawClient>;
+  /** Connects, from one's own choice of a loopback address, and reads the greeting. */
+  client(localAddress?: string): Promise<RawClient>;
   /** Connects, reads the greeting and says EHLO. */
-  greeted(): Promise<RawClient>;
+  greeted(localAddress?: string): Promise<RawClient>;
   close(): Promise<void>;
 }
 
@@ -137,8 +137,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   );
   const port = await listener.listen({ host: '127.0.0.1', port: 0 });
   const clients: RawClient[] = [];
-  const client = async () => {
-    const raw = new RawClient(connect(port, '127.0.0.1'));
+  const client = async (localAddress = '127.0.0.1') => {
+    const raw = new RawClient(connect({ port, host: '127.0.0.1', localAddress }));
     clients.push(raw);
     await raw.reply();
     return raw;
@@ -152,8 +152,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     events,
     faults,
     client,
-    greeted: async () => {
-      const raw = await client();
+    greeted: async (localAddress) => {
+      const raw = await client(localAddress);
       await raw.say('EHLO client.example');
       return raw;
     },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
+import { localReply } from '../../src/mail/reply.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ok, openStage, RawClient, type Stage, type StageOptions } from './dialog.ts';
 
@@ -93,6 +94,28 @@ describe('bounds of a session', () => {
     await client.next('421 4.7.0');
     await client.closed();
     assert.deepEqual(stage.calls, []);
+  });
+
+  it('closes with 421 on a client that is not allowed and goes on with MAIL', async () => {
+    await open({ limits: { protocolErrors: 3 } });
+    stage.script.mail = () => localReply(530, '5.7.0', 'client.allowed', 'Authenticate first');
+    const client = await stage.greeted();
+    client.send('MAIL FROM:<a@a.example>\r\n'.repeat(1000));
+    await client.next('530 5.7.0');
+    await client.next('530 5.7.0');
+    await client.next('421 4.7.0');
+    await client.closed();
+    assert.equal(stage.calls.filter((call) => call.startsWith('mail')).length, 3);
+  });
+
+  it('does not count other refusals of MAIL, which a busy client may get in numbers', async () => {
+    await open({ limits: { protocolErrors: 3 } });
+    const client = await stage.greeted();
+    for (const code of [451, 552, 550]) {
+      stage.script.mail = () => localReply(code, undefined, 'mail.test', 'no');
+      for (let count = 0; count < 4; count += 1) await client.expect('MAIL FROM:<>', `${code} `);
+    }
+    await client.expect('NOOP', '250');
   });
 
   it('does not count what only an address or an MX is to blame for', async () => {

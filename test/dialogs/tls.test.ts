@@ -30,8 +30,11 @@ describe('TLS and the ways to be allowed', () => {
   const open = async (options: StageOptions) => {
     stage = await openStage({ tls: TLS, ...options });
   };
-  const secured = async (options: Parameters<RawClient['secure']>[0] = {}): Promise<RawClient> => {
-    const client = await stage.greeted();
+  const secured = async (
+    options: Parameters<RawClient['secure']>[0] = {},
+    localAddress?: string,
+  ): Promise<RawClient> => {
+    const client = await stage.greeted(localAddress);
     await client.expect('STARTTLS', '220 2.0.0');
     await client.secure(options);
     await client.expect('EHLO again.example', '250-');
@@ -181,6 +184,14 @@ describe('TLS and the ways to be allowed', () => {
       await other.expect(PLAIN_ANNA, '235 2.7.0');
     });
 
+    it('hears no more guesses side by side than one after the other', async () => {
+      await open({ users, limits: { authFailures: 3 } });
+      const clients = await Promise.all(Array.from({ length: 10 }, () => secured()));
+      const replies = await Promise.all(clients.map((client) => client.say(PLAIN_WRONG)));
+      assert.equal(replies.filter((reply) => reply.startsWith('535')).length, 3);
+      assert.equal(replies.filter((reply) => reply.startsWith('454 4.7.0')).length, 7);
+    });
+
     it('closes a session that goes on guessing', async () => {
       await open({ users, limits: { authFailures: 2, protocolErrors: 4 } });
       const client = await secured();
@@ -198,6 +209,64 @@ describe('TLS and the ways to be allowed', () => {
       await client.expect(`AUTH PLAIN ${base64('\0bert\0other')}`, '235');
       stage.listener.updateUsers(undefined);
       assert.doesNotMatch((await secured()).last, /AUTH/);
+    });
+  });
+
+  describe('sessions of clients that are not allowed yet', () => {
+    const users = usersOf('anna', 'secret');
+    const allow = ['127.0.0.9'];
+    const STRANGER = '127.0.0.1';
+    const OTHER = '127.0.0.2';
+    const refused = async (localAddress: string): Promise<void> => {
+      const client = await stage.client(localAddress);
+      assert.match(client.last, /^421 4\.7\.0 .*\[waxseal limits\.strangers \w+\]$/);
+      await client.closed();
+    };
+
+    it('are bounded for each address, so that one cannot take all', async () => {
+      await open({ allow, users, limits: { sessions: 20, sessionsPerClient: 2 } });
+      const first = await stage.greeted(STRANGER);
+      await stage.greeted(STRANGER);
+      await refused(STRANGER);
+      await stage.greeted(OTHER);
+      await first.say('QUIT');
+      await first.closed();
+      await stage.greeted(STRANGER);
+    });
+
+    it('share half of limits.sessions, so that clients in the list keep their room', async () => {
+      await open({ allow, users, limits: { sessions: 4, sessionsPerClient: 50 } });
+      await stage.greeted(STRANGER);
+      await stage.greeted(OTHER);
+      await refused(STRANGER);
+      await refused('127.0.0.3');
+      const allowed = await stage.greeted(allow[0]);
+      await allowed.expect('MAIL FROM:<>', '250');
+      await stage.greeted(allow[0]);
+      assert.match((await stage.client(allow[0])).last, /^421 4\.3\.2 /);
+    });
+
+    it('count no more once they have authenticated', async () => {
+      await open({ allow, users, limits: { sessions: 4, sessionsPerClient: 1 } });
+      const client = await secured({}, STRANGER);
+      await refused(STRANGER);
+      await client.expect(PLAIN_ANNA, '235');
+      const second = await secured({}, STRANGER);
+      await second.expect(PLAIN_ANNA, '235');
+      await second.expect('MAIL FROM:<>', '451 4.3.2');
+      await client.say('QUIT');
+      await client.closed();
+      await second.expect('MAIL FROM:<>', '250');
+      await stage.greeted(STRANGER);
+    });
+
+    it('count no more once they have shown a certificate', async () => {
+      const known = testCertificate('client.example', 'mail.example');
+      const tls: ListenerTls = { ...TLS, clientCa: known.cert };
+      await open({ allow, tls, limits: { sessions: 4, sessionsPerClient: 1 } });
+      await secured(known, STRANGER);
+      await stage.greeted(STRANGER);
+      await refused(STRANGER);
     });
   });
 

@@ -63,4 +63,37 @@ describe('users file', () => {
     assert.deepEqual(verdicts, ['wrong', 'wrong', 'wrong', 'busy', 'busy']);
     assert.equal(await checker.check(users, 'anna', 'x'), 'wrong');
   });
+
+  it('takes out of the queue at once what is blocked since', async () => {
+    const users = parseUsers(`anna:${CHEAP}${Buffer.alloc(32, 7).toString('base64')}`);
+    const checker = new PasswordChecker(3);
+    let blocked = false;
+    const judged: boolean[] = [];
+    const guard = {
+      isBlocked: () => blocked,
+      judged: (right: boolean) => {
+        judged.push(right);
+        blocked = true;
+      },
+    };
+    const guessed = Array.from({ length: 4 }, () => checker.check(users, 'anna', 'x', guard));
+    assert.equal(await guessed[0], 'wrong');
+    // Nobody checked another password meanwhile, and the queue has room for all.
+    const others = Array.from({ length: 3 }, () => checker.check(users, 'anna', 'x'));
+    assert.deepEqual(await Promise.all(guessed.slice(1)), ['blocked', 'blocked', 'blocked']);
+    assert.deepEqual(await Promise.all(others), ['wrong', 'wrong', 'wrong']);
+    assert.equal(await checker.check(users, 'anna', 'x', guard), 'blocked');
+    assert.deepEqual(judged, [false]);
+  });
+
+  it('goes on after a check that failed', async () => {
+    const good = parseUsers(`anna:${CHEAP}${Buffer.alloc(32, 7).toString('base64')}`);
+    const [hash] = good.values();
+    const bad = new Map([['anna', { ...hash!, cost: 3 }]]);
+    const checker = new PasswordChecker();
+    const failed = checker.check(bad, 'anna', 'x');
+    const after = checker.check(good, 'anna', 'x');
+    await assert.rejects(failed);
+    assert.equal(await after, 'wrong');
+  });
 });
