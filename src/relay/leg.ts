@@ -108,7 +108,7 @@ export class Leg {
     return { host, address, tls: tlsText, timingsMs };
   }
 
-  /** Registers who hears of an answer to the dot that came behind its budget; `afterMs` the dot. */
+  /** Registers who hears of an answer to the dot that came behind its time; `afterMs` since `send`. */
   onLateReply(listener: (reply: RemoteReply, afterMs: number) => void): void {
     this.#onLate = listener;
   }
@@ -162,12 +162,16 @@ export class Leg {
     return result.reply;
   }
 
-  /** Sends the message and gives the answer to its dot, within `finalDotBudgetMs`. */
-  async send(source: MessageSource): Promise<DotResult> {
+  /**
+   * Sends the message and gives the answer to its dot.
+   *
+   * @param dueMs monotonic time by which it has to be there: what the client's own patience with
+   *   its dot leaves
+   */
+  async send(source: MessageSource, dueMs: number): Promise<DotResult> {
     const state = this.#state;
     if (state.kind !== 'data') return { kind: 'not-sent', reply: gaveUp() };
     const startMs = this.#nowMs();
-    const dueMs = startMs + this.#dependencies.options.finalDotBudgetMs;
     let { client } = state;
     let result = await this.#content(client, source, startMs, dueMs);
     if (result.kind === 'not-sent' && !result.begun && this.#isIn('sending')) {

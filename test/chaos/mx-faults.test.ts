@@ -13,7 +13,7 @@ import {
   startMx,
 } from '../support/mx.ts';
 import { testCertificate } from '../support/mx-certificate.ts';
-import { inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../support/mx-leg.ts';
+import { dueIn, inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../support/mx-leg.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /*
@@ -71,7 +71,7 @@ describe('faults of an MX', () => {
 
   async function dotAt(script: MxScript, test: Partial<TestLeg> = {}): Promise<DotResult> {
     const { leg } = await inData(script, test);
-    return leg.send(inMemory(MESSAGE));
+    return leg.send(inMemory(MESSAGE), dueIn());
   }
 
   afterEach(async () => {
@@ -126,7 +126,7 @@ describe('faults of an MX', () => {
     const leg = legTo(mx, { candidates });
     assert.equal((await leg.rcpt(mailbox('a@example.com'))).code, 250);
     await leg.data();
-    const { reply } = await leg.send(inMemory(MESSAGE));
+    const { reply } = await leg.send(inMemory(MESSAGE), dueIn());
     assert.equal(reply.origin === 'remote' ? reply.host : '', 'mx2.test');
   });
 
@@ -230,7 +230,7 @@ describe('faults of an MX', () => {
       assert.equal(mx.sessions[0]?.tls?.servername, 'mx.test');
       assert.match(leg.facts?.tls ?? '', /^TLSv1\.3 TLS_\S+ unverified$/);
       await leg.data();
-      const { reply: dot } = await leg.send(inMemory(MESSAGE));
+      const { reply: dot } = await leg.send(inMemory(MESSAGE), dueIn());
       assert.equal(text(dot), '250 2.0.0 queued');
     });
 
@@ -328,7 +328,7 @@ describe('faults of an MX', () => {
       '550 5.1.1 never',
     ]);
     assert.equal((await leg.data()).code, 354);
-    assert.equal((await leg.send(inMemory(MESSAGE))).reply.code, 250);
+    assert.equal((await leg.send(inMemory(MESSAGE), dueIn())).reply.code, 250);
     assert.equal(one.contents.length, 1);
     assert.equal(two.sessions.length, 0);
   });
@@ -360,7 +360,7 @@ describe('faults of an MX', () => {
       // The relay closes its end when it has seen the 421.
       else session[how]();
       await session.closed;
-      const result = await leg.send(inMemory(MESSAGE));
+      const result = await leg.send(inMemory(MESSAGE), dueIn());
       assert.equal(`${result.kind} ${text(result.reply)}`, 'answered 250 2.0.0 queued');
       assert.equal(mx.contents.length, 1);
       assert.equal(mx.sessions.length, 2);
@@ -376,7 +376,7 @@ describe('faults of an MX', () => {
     const second = await mx.session(1);
     second.reset();
     await second.closed;
-    const result = await leg.send(inMemory(MESSAGE));
+    const result = await leg.send(inMemory(MESSAGE), dueIn());
     assert.match(`${result.kind} ${text(result.reply)}`, /^not-sent 451 4\.4\.2 /);
     assert.equal(mx.contents.length, 0);
 
@@ -384,7 +384,7 @@ describe('faults of an MX', () => {
     changed.mx.script = { rcpt: '550 5.1.1 gone' };
     changed.session.reset();
     await changed.session.closed;
-    const other = await changed.leg.send(inMemory(MESSAGE));
+    const other = await changed.leg.send(inMemory(MESSAGE), dueIn());
     assert.match(`${other.kind} ${text(other.reply)}`, /^not-sent 451 4\.4\.2 .*550 5\.1\.1 gone/);
     assert.equal(changed.mx.contents.length, 0);
   });
@@ -402,7 +402,7 @@ describe('faults of an MX', () => {
     for (const [data, reply] of expected) {
       const { mx, leg } = await rcptAt({ data });
       assert.match(text(await leg.data()), reply, data);
-      assert.equal((await leg.send(inMemory(MESSAGE))).kind, 'not-sent');
+      assert.equal((await leg.send(inMemory(MESSAGE), dueIn())).kind, 'not-sent');
       assert.deepEqual(mx.contents, []);
     }
   });
@@ -425,7 +425,7 @@ describe('faults of an MX', () => {
         if (session.content.length >= bytes) session.reset();
       };
       const { mx, leg } = await inData({ content });
-      const result = await leg.send(inPieces(endless));
+      const result = await leg.send(inPieces(endless), dueIn());
       assert.match(
         `${result.kind} ${text(result.reply)}`,
         /^not-sent 451 4\.4\.2 \[relay\.connection-lost\]/,
@@ -443,7 +443,7 @@ describe('faults of an MX', () => {
         said = true;
       };
       const { mx, leg } = await inData({ content });
-      const result = await leg.send(inPieces(endless));
+      const result = await leg.send(inPieces(endless), dueIn());
       assert.equal(`${result.kind} ${text(result.reply)}`, `answered ${refusal}`);
       assert.deepEqual(mx.contents, []);
     }
@@ -453,7 +453,7 @@ describe('faults of an MX', () => {
     const { mx, leg, session } = await inData({});
     session.write('554 5.7.1 not this client\r\n');
     await nextTurn();
-    const result = await leg.send(inMemory(MESSAGE));
+    const result = await leg.send(inMemory(MESSAGE), dueIn());
     assert.equal(text(result.reply), '554 5.7.1 not this client');
     assert.ok(mx.contents.length <= 1);
   });
@@ -465,8 +465,8 @@ describe('faults of an MX', () => {
       return undefined;
     };
     for (const source of [inPieces(endless), inMemory(Buffer.concat(Array(20).fill(big)))]) {
-      const { leg, session } = await inData({ data }, { options: { finalDotBudgetMs: 200 } });
-      const result = await leg.send(source);
+      const { leg, session } = await inData({ data });
+      const result = await leg.send(source, dueIn(200));
       assert.match(
         `${result.kind} ${text(result.reply)}`,
         /^not-sent 451 4\.4\.2 \[relay\.timeout\]/,
@@ -494,12 +494,12 @@ describe('faults of an MX', () => {
     const clock = new ManualClock();
     const test = {
       dependencies: { clock },
-      options: { finalDotBudgetMs: 570_000, lateReplyMs: 60_000 },
+      options: { lateReplyMs: 60_000 },
     };
     const { leg, session } = await inData({ dot: () => undefined }, test);
     const late: string[] = [];
     leg.onLateReply((reply, afterMs) => late.push(`${text(reply)} after ${afterMs}`));
-    const asked = leg.send(inMemory(MESSAGE));
+    const asked = leg.send(inMemory(MESSAGE), dueIn(570_000, clock));
     await session.until(() => session.contents.length === 1);
     clock.advance(570_000);
     const result = await asked;
@@ -518,10 +518,10 @@ describe('faults of an MX', () => {
     const clock = new ManualClock();
     const test = {
       dependencies: { clock },
-      options: { finalDotBudgetMs: 1000, lateReplyMs: 1000 },
+      options: { lateReplyMs: 1000 },
     };
     const { leg, session } = await inData({ dot: () => undefined }, test);
-    const asked = leg.send(inMemory(MESSAGE));
+    const asked = leg.send(inMemory(MESSAGE), dueIn(1000, clock));
     await session.until(() => session.contents.length === 1);
     clock.advance(1000);
     assert.equal((await asked).kind, 'in-doubt');
@@ -580,10 +580,10 @@ describe('faults of an MX', () => {
 
   it('row 31: a reply that trickles meets its deadline', async () => {
     const clock = new ManualClock();
-    const test = { dependencies: { clock }, options: { finalDotBudgetMs: 570_000 } };
+    const test = { dependencies: { clock } };
     const { leg, session } = await inData({ dot: () => undefined }, test);
     let result: DotResult | undefined;
-    const asked = leg.send(inMemory(MESSAGE)).then((said) => {
+    const asked = leg.send(inMemory(MESSAGE), dueIn(570_000, clock)).then((said) => {
       result = said;
     });
     await session.until(() => session.contents.length === 1);
@@ -623,14 +623,14 @@ describe('faults of an MX', () => {
         assert.match(text(reply), /^451 4\.5\.0 /);
         continue;
       }
-      const result = await leg.send(inMemory(MESSAGE));
+      const result = await leg.send(inMemory(MESSAGE), dueIn());
       assert.match(`${result.kind} ${text(result.reply)}`, /^in-doubt 451 4\.5\.0 /);
     }
 
     const { mx, leg, session } = await inData({});
     session.write('250 2.0.0 queued\r\n');
     await session.closed;
-    const result = await leg.send(inMemory(MESSAGE));
+    const result = await leg.send(inMemory(MESSAGE), dueIn());
     assert.match(
       `${result.kind} ${text(result.reply)}`,
       /^not-sent 451 4\.5\.0 \[relay\.protocol\]/,
@@ -643,7 +643,7 @@ describe('faults of an MX', () => {
       said = true;
     };
     const streamed = await inData({ content });
-    const stopped = await streamed.leg.send(inPieces(endless));
+    const stopped = await streamed.leg.send(inPieces(endless), dueIn());
     assert.match(`${stopped.kind} ${text(stopped.reply)}`, /^not-sent 451 4\.5\.0 /);
     assert.deepEqual(streamed.mx.contents, []);
   });
@@ -680,7 +680,7 @@ describe('faults of an MX', () => {
             const session = await mx.session(0);
             if (when === 'behind the 354') session.write(early);
             const source = when === 'in the content' ? inPieces(trickle) : inMemory(MESSAGE);
-            const result = await leg.send(source);
+            const result = await leg.send(source, dueIn());
             assert.ok(result.reply.code >= 400, `${result.kind} ${text(result.reply)}`);
           }
           leg.abort();
@@ -698,7 +698,7 @@ describe('faults of an MX', () => {
       return undefined;
     };
     const { leg, session } = await inData({ data });
-    const asked = leg.send(inMemory(Buffer.concat(Array(20).fill(big))));
+    const asked = leg.send(inMemory(Buffer.concat(Array(20).fill(big))), dueIn());
     await nextTurn();
     session.write('250 2.0.0 queued\r\n');
     const result = await asked;

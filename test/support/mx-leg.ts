@@ -1,4 +1,4 @@
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Mailbox, MailParameters } from '../../src/mail/envelope.ts';
 import { raceConnect } from '../../src/relay/connect.ts';
 import { DeadHosts } from '../../src/relay/dead-hosts.ts';
@@ -74,6 +74,11 @@ export function mailbox(address: string): Mailbox {
     domain: address.slice(at + 1),
     needsSmtpUtf8: /[^ -~]/.test(address),
   };
+}
+
+/** When `send` is to be over, as monotonic time of that clock. */
+export function dueIn(budgetMs = 10_000, clock: Clock = systemClock): number {
+  return clock.monotonicMs() + budgetMs;
 }
 
 /** A message in memory. */

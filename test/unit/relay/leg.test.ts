@@ -4,7 +4,7 @@ import type { Leg } from '../../../src/relay/leg.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { type FakeMx, type MxOptions, type MxScript, startMx } from '../../support/mx.ts';
 import { testCertificate } from '../../support/mx-certificate.ts';
-import { inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../../support/mx-leg.ts';
+import { dueIn, inMemory, inPieces, mailbox, type TestLeg, testLeg } from '../../support/mx-leg.ts';
 
 function text(reply: Reply): string {
   const enhanced = reply.origin === 'local' ? ` ${reply.enhanced} [${reply.rule}]` : '';
@@ -38,7 +38,10 @@ describe('Leg', () => {
     const { mx, leg } = await mxAndLeg({ dot: '250-2.0.0 queued\r\n250 2.0.0 as 4711' });
     assert.equal(text(await leg.rcpt(mailbox('a@example.com'))), '250 2.1.5 recipient ok');
     assert.equal((await leg.data()).code, 354);
-    const result = await leg.send(inMemory('Subject: x\r\n\r\n.dot\r\n', 'Received: us\r\n'));
+    const result = await leg.send(
+      inMemory('Subject: x\r\n\r\n.dot\r\n', 'Received: us\r\n'),
+      dueIn(),
+    );
     assert.equal(result.kind, 'answered');
     assert.equal(text(result.reply), '250 2.0.0 queued | 2.0.0 as 4711');
     await leg.finish();
@@ -120,6 +123,7 @@ describe('Leg', () => {
       inPieces(async function* () {
         for (let i = 0; i < count; i += 1) yield piece;
       }),
+      dueIn(),
     );
     assert.equal(text(result.reply), '250 2.0.0 queued');
     const content = mx.contents[0] ?? '';
@@ -136,7 +140,7 @@ describe('Leg', () => {
     const session = await mx.session(0);
     await session.closed;
     assert.deepEqual(session.contents, []);
-    assert.deepEqual(await leg.send(inMemory('x\r\n')), {
+    assert.deepEqual(await leg.send(inMemory('x\r\n'), dueIn()), {
       kind: 'not-sent',
       reply: await leg.rcpt(mailbox('b@example.com')),
     });
@@ -148,7 +152,7 @@ describe('Leg', () => {
       const { mx, leg } = await mxAndLeg({}, {}, { tls });
       await leg.rcpt(mailbox('a@example.com'));
       await leg.data();
-      const result = await leg.send(inMemory(Buffer.alloc(bytes, '0123456\r\n')));
+      const result = await leg.send(inMemory(Buffer.alloc(bytes, '0123456\r\n')), dueIn());
       assert.equal(`${result.kind} ${text(result.reply)}`, 'answered 250 2.0.0 queued');
       await leg.finish();
       assert.equal(mx.contents.length, 1);
@@ -164,6 +168,7 @@ describe('Leg', () => {
         yield Buffer.from('Subject: x\r\n');
         throw new Error('disk on fire');
       }),
+      dueIn(),
     );
     assert.match(`${result.kind} ${text(result.reply)}`, /^not-sent 451 4\.3\.0 .*disk on fire/);
     await (await mx.session(0)).closed;
@@ -179,7 +184,7 @@ describe('Leg', () => {
     const { mx, leg } = await mxAndLeg({ dot });
     await leg.rcpt(mailbox('a@example.com'));
     await leg.data();
-    const asked = leg.send(inMemory('x\r\n'));
+    const asked = leg.send(inMemory('x\r\n'), dueIn());
     const session = await mx.session(0);
     await session.until(() => session.contents.length === 1);
     leg.abort();
