@@ -25,6 +25,7 @@ process.exitCode = await runCli({
     process.stdout.write(text);
   },
   stderr,
+  exit: (code) => process.exit(code),
   isTty: process.stdout.isTTY === true,
   // A getter in Node opens standard input; a command that does not read it must not do so.
   input: {

@@ -1,6 +1,7 @@
 import type { Clock } from './base/clock.ts';
 import type { Log } from './base/log.ts';
 import type { Config } from './config/config.ts';
+import type { Client } from './mail/client.ts';
 import { DEFAULT_MAX_FIELDS } from './mail/header-collector.ts';
 import type { SigningKeyring } from './mail/signer.ts';
 import type { TransactionFactory } from './mail/transaction.ts';
@@ -36,14 +37,47 @@ const SIGNATURE_BYTES = 2000;
 /** RSA and Ed25519. */
 const SIGNATURES_OF_A_DOMAIN = 2;
 
-/** Makes the transactions of a server out of its parts. */
-export function liveTransactions(live: LiveParts): TransactionFactory {
-  const { clock } = live;
-  const parts = transactionParts(live);
-  return { begin: (client) => new LiveTransaction(newTransactionId(clock), client, parts) };
+/** Makes the transactions of a server out of its parts, and knows which of them run. */
+export class LiveTransactions implements TransactionFactory {
+  readonly #clock: Clock;
+  readonly #parts: TransactionParts;
+  readonly #running = new Set<LiveTransaction>();
+  #whenIdle: (() => void)[] = [];
+
+  constructor(live: LiveParts) {
+    this.#clock = live.clock;
+    this.#parts = transactionParts(live, (transaction) => this.#ended(transaction));
+  }
+
+  begin(client: Client): LiveTransaction {
+    const transaction = new LiveTransaction(newTransactionId(this.#clock), client, this.#parts);
+    this.#running.add(transaction);
+    return transaction;
+  }
+
+  /** Resolves when none runs, also none whose client has gone and whose MX has not answered yet. */
+  idle(): Promise<void> {
+    if (this.#running.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Ends those that still run, each with its record. @returns how many there were */
+  abandon(): number {
+    const running = [...this.#running];
+    for (const transaction of running) transaction.abandon();
+    return running.length;
+  }
+
+  #ended(transaction: LiveTransaction): void {
+    this.#running.delete(transaction);
+    if (this.#running.size > 0) return;
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const resolve of waiting) resolve();
+  }
 }
 
-function transactionParts(live: LiveParts): TransactionParts {
+function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded']): TransactionParts {
   const { config, clock, log, keyring, router, spool } = live;
   const { signing, limits, content } = config;
   const signature: SignatureOptions = {
@@ -60,8 +94,10 @@ function transactionParts(live: LiveParts): TransactionParts {
   return {
     clock,
     log,
+    onEnded,
     keyringFault: () => keyring.fault,
     maxMessageBytes: limits.messageBytes,
+    finalDotBudgetMs: config.relay.finalDotBudgetMs,
     destinationFor: (domain) => router.destinationFor(domain),
     openLeg: (destination, mail) => new Leg(legs, destination, { mail, extraBytes }),
     openIntake: () => new MessageIntake(spool.open(), headerLimits, body),

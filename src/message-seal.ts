@@ -43,12 +43,16 @@ export interface MessageToSeal {
   readonly facts: ContentFacts;
   readonly intake: Intake;
   readonly journal: TransactionJournal;
+  /** Monotonic time at which the client has to have its reply. */
+  readonly dueMs: number;
 }
 
 export type Sealed =
   /** `prefix`: the fields to send on top of the message. */
   | { readonly kind: 'sealed'; readonly prefix: Buffer }
   | { readonly kind: 'refused'; readonly reply: LocalReply };
+
+const MAX_SIGNING_MS = 60_000;
 
 /** Judges a whole message and signs it: the last step before its content goes to an MX. */
 export class MessageSeal {
@@ -101,6 +105,8 @@ export class MessageSeal {
       journal.unsigned = plan.why;
       return { kind: 'sealed', prefix: Buffer.concat([received, ...added].map(octetsOf)) };
     }
+    const overdue = new AbortController();
+    const cancel = clock.after(signingTimeMs(message.dueMs, clock), () => overdue.abort());
     try {
       const signatures = await signMessage({
         fields: [...added, ...header.fields],
@@ -108,6 +114,7 @@ export class MessageSeal {
         keys: plan.keys,
         options: signature,
         nowS: Math.floor(wallMs / 1000),
+        signal: overdue.signal,
       });
       journal.signed(plan.keys);
       const prefix = Buffer.concat([received.octets, signatures, ...added.map(octetsOf)]);
@@ -116,6 +123,8 @@ export class MessageSeal {
       journal.notes.push(errorMessage(error));
       const text = `Signing for ${authorDomain} failed, try again later`;
       return { kind: 'refused', reply: localReply(451, '4.7.5', 'signing.failed', text) };
+    } finally {
+      cancel();
     }
   }
 
@@ -145,4 +154,9 @@ export class MessageSeal {
 
 function octetsOf(field: HeaderField): Buffer {
   return field.octets;
+}
+
+/** A signer gets a minute, but never more than half of what is left for the MX to answer in. */
+function signingTimeMs(dueMs: number, clock: Clock): number {
+  return Math.max(0, Math.min(MAX_SIGNING_MS, (dueMs - clock.monotonicMs()) / 2));
 }

@@ -58,9 +58,13 @@ interface OpenLeg {
 export interface TransactionParts {
   readonly clock: Clock;
   readonly log: Log;
+  /** Called once, when the transaction has its record. */
+  readonly onEnded: (transaction: LiveTransaction) => void;
   /** A keyring fault that holds for every domain, if there is one now. */
   readonly keyringFault: () => string | undefined;
   readonly maxMessageBytes: number;
+  /** From the client's final dot to its reply, in milliseconds. */
+  readonly finalDotBudgetMs: number;
   readonly destinationFor: (domain: string) => Destination;
   readonly openLeg: (destination: Destination, mail: MailParameters) => Leg;
   readonly openIntake: () => MessageIntake;
@@ -146,19 +150,22 @@ export class LiveTransaction implements Transaction {
     const state = this.#state;
     if (state.kind !== 'content') return outOfOrder('The final dot');
     const { leg, intake } = state;
+    const { clock, finalDotBudgetMs } = this.#parts;
+    // Everything from the client's dot to its reply is on this budget: its own clock runs too.
+    const dueMs = clock.monotonicMs() + finalDotBudgetMs;
     this.#state = { kind: 'sending', leg, intake };
     this.#journal.phase('content');
     this.#journal.sizeBytes = facts.bytes;
     let sending = false;
     try {
-      const sealed = await this.#seal(state, facts);
+      const sealed = await this.#seal(state, facts, dueMs);
       this.#journal.phase('sign');
       if (sealed.kind === 'refused') {
         leg.abort();
         return this.#contentAnswered(leg, outcomeOf(sealed.reply), sealed.reply);
       }
       sending = true;
-      const result = await leg.send(intake.source(sealed.prefix));
+      const result = await leg.send(intake.source(sealed.prefix), dueMs);
       this.#journal.phase('send');
       return this.#contentAnswered(leg, outcomeOfDot(result), result.reply);
     } catch (error) {
@@ -182,6 +189,7 @@ export class LiveTransaction implements Transaction {
         return;
       case 'open':
         this.#state = { kind: 'ended' };
+        this.#parts.onEnded(this);
         return;
       case 'envelope':
         state.leg?.leg.abort();
@@ -194,7 +202,11 @@ export class LiveTransaction implements Transaction {
     }
   }
 
-  async #seal(state: State & { kind: 'content' }, facts: ContentFacts): Promise<Sealed> {
+  async #seal(
+    state: State & { kind: 'content' },
+    facts: ContentFacts,
+    dueMs: number,
+  ): Promise<Sealed> {
     return this.#parts.seal.seal({
       id: this.id,
       client: this.#client,
@@ -203,7 +215,24 @@ export class LiveTransaction implements Transaction {
       facts,
       intake: await state.intake.finish(),
       journal: this.#journal,
+      dueMs,
     });
+  }
+
+  /**
+   * Time is up for the whole process: gives the transaction up, with its record. Behind the final
+   * dot nobody knows whether the MX took the message.
+   */
+  abandon(): void {
+    const state = this.#state;
+    const text = 'The relay is shutting down, try again later';
+    const reply = localReply(451, '4.3.2', 'session.shutdown', text);
+    if (state.kind === 'sending') {
+      this.#journal.content('in-doubt', reply);
+      this.#end('in-doubt', reply, state.leg);
+    } else if (state.kind !== 'ended') {
+      this.abort('shutdown');
+    }
   }
 
   /** Sees to it that the state has the leg for the recipient's destination. */
@@ -256,6 +285,7 @@ export class LiveTransaction implements Transaction {
     void leg?.finish();
     const { log } = this.#parts;
     log.transaction(this.#journal.record(outcome, reply, leg?.facts, ended));
+    this.#parts.onEnded(this);
     leg?.onLateReply((late, afterMs) =>
       log.lateReply({ id: this.id, host: late.host, reply: replyText(late), afterMs }),
     );

@@ -11,6 +11,8 @@ export interface CliFrame extends CliContext<Config> {
   rereadDetails(): Promise<LoadedConfig>;
   /** The configuration file that `loadDetails` reads; undefined: none, defaults hold. */
   configFile(): string | undefined;
+  /** Ends the process at once; only for what cannot end by itself. */
+  exit(code: number): void;
   readonly input: CliInput;
   /** Version of this program. */
   readonly version: string;

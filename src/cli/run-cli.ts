@@ -19,6 +19,8 @@ export interface CliProcess {
   readonly stderr: (text: string) => void;
   readonly isTty: boolean;
   readonly input: CliInput;
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void;
 }
 
 type Register = (program: Command, frame: CliFrame) => void;
@@ -115,6 +117,7 @@ function makeFrame(
     stderr: process.stderr,
     isTty: process.isTty,
     input: process.input,
+    exit: process.exit,
     version: readVersion(),
     configFile,
     loadDetails,

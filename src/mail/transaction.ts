@@ -44,7 +44,9 @@ export type AbortReason =
   | 'timeout'
   | 'tls-started'
   /** The content went over limits.messageBytes; the client gets 552 5.3.4. */
-  | 'too-large';
+  | 'too-large'
+  /** The time for a drain is up. */
+  | 'shutdown';
 
 /** What the content decoder noticed about a whole message. */
 export interface ContentFacts {

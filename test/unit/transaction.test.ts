@@ -39,6 +39,8 @@ function remote(code: number, text = 'as the MX says', command = '.'): RemoteRep
 /** A leg whose answers the test writes down. */
 class ScriptedLeg implements Leg {
   readonly calls: string[] = [];
+  /** Until when `send` may take. */
+  dueMs: number | undefined;
   facts: Leg['facts'] = { host: 'mx.test', address: '192.0.2.9', tls: 'none', timingsMs: {} };
   rcptReply: Reply | Promise<Reply> = remote(250);
   dataReply: Reply = remote(354);
@@ -53,8 +55,9 @@ class ScriptedLeg implements Leg {
     this.calls.push('data');
     return this.dataReply;
   }
-  async send(): Promise<DotResult> {
+  async send(_source: unknown, dueMs: number): Promise<DotResult> {
     this.calls.push('send');
+    this.dueMs = dueMs;
     return this.dot;
   }
   abort(): void {
@@ -76,9 +79,11 @@ describe('LiveTransaction', () => {
   let records: TransactionRecord[];
   let late: unknown[];
   let faults: unknown[];
+  /** How often a transaction said that it has ended. */
+  let endings: number;
   let legs: Map<string, ScriptedLeg>;
   let spool: Spool;
-  let sealed: Sealed | Error;
+  let sealed: Sealed | Promise<Sealed> | Error;
   /** By recipient domain; 250 where there is none. */
   let rcptReplies: Record<string, Reply>;
   let fault: string | undefined;
@@ -87,6 +92,7 @@ describe('LiveTransaction', () => {
     records = [];
     late = [];
     faults = [];
+    endings = 0;
     legs = new Map();
     fault = undefined;
     rcptReplies = {};
@@ -110,6 +116,10 @@ describe('LiveTransaction', () => {
     const parts: TransactionParts = {
       clock,
       log: log as Log,
+      onEnded: () => {
+        endings += 1;
+      },
+      finalDotBudgetMs: 570_000,
       keyringFault: () => fault,
       maxMessageBytes: 1000,
       destinationFor: (domain) => ({
@@ -150,6 +160,7 @@ describe('LiveTransaction', () => {
 
   const ended = () => {
     assert.equal(records.length, 1, 'exactly one terminal record');
+    assert.equal(endings, 1);
     assert.equal(spool.memory.usedBytes, 0, 'the spool is given back');
     return records[0] as TransactionRecord;
   };
@@ -303,5 +314,38 @@ describe('LiveTransaction', () => {
   it('logs nothing for a transaction that never had a MAIL', () => {
     begin().abort('quit');
     assert.equal(records.length, 0);
+    assert.equal(endings, 1);
+  });
+
+  it('is given up at shutdown: in doubt behind the dot, deferred before it', async () => {
+    const { transaction, leg } = await inContent();
+    leg.dot = new Promise(() => undefined);
+    void transaction.end(FACTS);
+    await new Promise(setImmediate);
+    transaction.abandon();
+    assert.equal(ended().outcome, 'in-doubt');
+    transaction.abandon();
+    assert.equal(records.length, 1);
+  });
+
+  it('is deferred when it is given up before the dot', async () => {
+    const { transaction, leg } = await inContent();
+    transaction.abandon();
+    assert.ok(leg.calls.includes('abort'));
+    assert.equal(ended().outcome, 'deferred');
+    assert.equal(ended().ended, 'shutdown');
+  });
+
+  it('hands the leg what is left of the time since the dot', async () => {
+    const { transaction, leg } = await inContent();
+    const dotMs = clock.monotonicMs();
+    sealed = new Promise((resolve) => {
+      clock.after(10_000, () => resolve({ kind: 'sealed', prefix: Buffer.alloc(0) }));
+    });
+    const reply = transaction.end(FACTS);
+    await new Promise(setImmediate);
+    clock.advance(10_000);
+    await reply;
+    assert.equal(leg.dueMs, dotMs + 570_000);
   });
 });
