@@ -97,6 +97,7 @@ function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded'])
     onEnded,
     keyringFault: () => keyring.fault,
     maxMessageBytes: limits.messageBytes,
+    allowAddressLiterals: config.relay.allowAddressLiterals,
     finalDotBudgetMs: config.relay.finalDotBudgetMs,
     destinationFor: (domain) => router.destinationFor(domain),
     openLeg: (destination, mail) => new Leg(legs, destination, { mail, extraBytes }),

@@ -63,6 +63,7 @@ export interface TransactionParts {
   /** A keyring fault that holds for every domain, if there is one now. */
   readonly keyringFault: () => string | undefined;
   readonly maxMessageBytes: number;
+  readonly allowAddressLiterals: boolean;
   /** From the client's final dot to its reply, in milliseconds. */
   readonly finalDotBudgetMs: number;
   readonly destinationFor: (domain: string) => Destination;
@@ -111,7 +112,9 @@ export class LiveTransaction implements Transaction {
   async rcpt(recipient: Mailbox): Promise<Reply> {
     const state = this.#state;
     if (state.kind !== 'envelope') return outOfOrder('RCPT');
-    const refusal = judge(rcptRules, { recipient }) ?? this.#chooseLeg(state, recipient);
+    const { allowAddressLiterals } = this.#parts;
+    const refusal =
+      judge(rcptRules, { recipient, allowAddressLiterals }) ?? this.#chooseLeg(state, recipient);
     if (refusal !== undefined) return this.#recipientAnswered(recipient, refusal);
     const open = state.leg;
     if (open === undefined) return outOfOrder('RCPT');

@@ -15,6 +15,8 @@ export interface MailFacts {
 /** What is known at RCPT. */
 export interface RcptFacts {
   readonly recipient: Mailbox;
+  /** `relay.allowAddressLiterals`. */
+  readonly allowAddressLiterals: boolean;
 }
 
 /** Asked at MAIL, in this order. */
@@ -68,6 +70,19 @@ export const rcptRules: readonly Rule<RcptFacts>[] = [
             '5.1.2',
             'rcpt.domain',
             `<${recipient.address}> has no domain to relay to`,
+          )
+        : undefined,
+  },
+  {
+    name: 'rcpt.address-literal',
+    purpose: 'a literal names a host past all routing, a smarthost included; refused by default',
+    check: ({ recipient, allowAddressLiterals }) =>
+      recipient.domain.startsWith('[') && !allowAddressLiterals
+        ? localReply(
+            550,
+            '5.4.4',
+            'rcpt.address-literal',
+            `Mail to address literals such as ${recipient.domain} is not relayed`,
           )
         : undefined,
   },

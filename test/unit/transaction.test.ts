@@ -122,6 +122,7 @@ describe('LiveTransaction', () => {
       finalDotBudgetMs: 570_000,
       keyringFault: () => fault,
       maxMessageBytes: 1000,
+      allowAddressLiterals: false,
       destinationFor: (domain) => ({
         key: `mx:${domain}`,
         domain,
@@ -220,6 +221,14 @@ describe('LiveTransaction', () => {
     await transaction.rcpt(mailbox('b@y.test'));
     assert.equal((await transaction.rcpt(mailbox('c@z.test'))).code, 250);
     assert.ok(legs.get('y.test')?.calls.includes('abort'));
+    transaction.abort('quit');
+  });
+
+  it('relays to no address literal, whatever the route', async () => {
+    const transaction = begin();
+    await transaction.mail(MAIL);
+    assert.equal((await transaction.rcpt(mailbox('root@[169.254.169.254]'))).code, 550);
+    assert.equal(legs.size, 0);
     transaction.abort('quit');
   });
 
