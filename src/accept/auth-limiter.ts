@@ -6,11 +6,20 @@ const WINDOW_MS = 600_000;
 /** Addresses remembered at most; the longest known one is forgotten first. */
 const MAX_ADDRESSES = 10_000;
 
+/** Longer user names do not exist (see the users file); they are remembered as far as this. */
+const MAX_NAME_LENGTH = 255;
+
+interface Failures {
+  /** The user name of each failed attempt. */
+  names: string[];
+  readonly sinceMs: number;
+}
+
 /** Counts failed AUTH attempts for each client address; an IPv6 client is its /64 network. */
 export class AuthLimiter {
   readonly #clock: Clock;
   readonly #maxFailures: number;
-  readonly #failures = new Map<string, { count: number; readonly sinceMs: number }>();
+  readonly #failures = new Map<string, Failures>();
 
   /** @param maxFailures attempts in 10 minutes after which an address is not heard */
   constructor(clock: Clock, maxFailures: number) {
@@ -20,28 +29,35 @@ export class AuthLimiter {
 
   /** True while the address has used up its attempts. */
   isBlocked(address: string): boolean {
-    return (this.#current(network(address))?.count ?? 0) >= this.#maxFailures;
+    return (this.#current(network(address))?.names.length ?? 0) >= this.#maxFailures;
   }
 
-  failed(address: string): void {
+  /** @param user name that was tried */
+  failed(address: string, user: string): void {
     const key = network(address);
+    const name = user.slice(0, MAX_NAME_LENGTH);
     const entry = this.#current(key);
     if (entry !== undefined) {
-      entry.count += 1;
+      entry.names.push(name);
       return;
     }
     if (this.#failures.size >= MAX_ADDRESSES) {
       const oldest = this.#failures.keys().next().value;
       if (oldest !== undefined) this.#failures.delete(oldest);
     }
-    this.#failures.set(key, { count: 1, sinceMs: this.#clock.monotonicMs() });
+    this.#failures.set(key, { names: [name], sinceMs: this.#clock.monotonicMs() });
   }
 
-  succeeded(address: string): void {
-    this.#failures.delete(network(address));
+  /**
+   * Forgets the user's own failures, and no others: who has one password must not win attempts at
+   * another with it.
+   */
+  succeeded(address: string, user: string): void {
+    const entry = this.#current(network(address));
+    if (entry !== undefined) entry.names = entry.names.filter((name) => name !== user);
   }
 
-  #current(key: string): { count: number } | undefined {
+  #current(key: string): Failures | undefined {
     const entry = this.#failures.get(key);
     if (entry === undefined || this.#clock.monotonicMs() - entry.sinceMs < WINDOW_MS) return entry;
     this.#failures.delete(key);

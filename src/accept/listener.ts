@@ -230,7 +230,8 @@ export class Listener {
     if (users === undefined) return refused(454, 'AUTH is not possible now');
     const verdict = await this.#passwords.check(users, name, password, {
       isBlocked: () => this.#limiter.isBlocked(address),
-      judged: (right) => (right ? this.#limiter.succeeded(address) : this.#limiter.failed(address)),
+      judged: (right) =>
+        right ? this.#limiter.succeeded(address, name) : this.#limiter.failed(address, name),
     });
     switch (verdict) {
       case 'right':

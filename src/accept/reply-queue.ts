@@ -44,6 +44,12 @@ export class ReplyQueue {
     });
   }
 
+  /** Gives up the replies that are awaited, and those behind them, for one that ends the session. */
+  addLast(text: string): void {
+    this.#slots.length = 0;
+    this.#append(text);
+  }
+
   /** Runs `action` once fewer than `count` replies are outstanding; at once if that is so. */
   whenBelow(count: number, action: () => void): void {
     if (this.#slots.length < count) action();

@@ -106,7 +106,7 @@ export function isHttpRequest(line: string): boolean {
 const HELLO_NAME = /^[a-z0-9._:[\]-]{1,255}$/i;
 
 function hello(session: CommandSession, verb: 'EHLO' | 'HELO', argument: Buffer): Reply {
-  const name = argument.toString('latin1').trimStart();
+  const name = argument.toString('latin1').trim();
   if (!HELLO_NAME.test(name)) {
     return localReply(501, '5.5.4', 'command.hello-name', `${verb} needs one host name`);
   }

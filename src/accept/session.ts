@@ -35,6 +35,7 @@ const MAX_AUTH_BYTES = 12_288;
  * | _sendGreeting  | cannot refuse a client or a connection too many with a reply of ours       |
  * | upgrade        | must not leave a batched reply or a transaction behind                     |
  * | _armTimeout    | starts the idle time anew for each octet of a command                      |
+ * | _whenWritable  | waits for ever for a client that reads no replies                          |
  * | _onClose, close| knows nothing of transactions                                              |
  */
 export class Session extends SMTPConnection {
@@ -199,6 +200,19 @@ export class Session extends SMTPConnection {
     this.#topSocket = socket;
   }
 
+  /** A client that does not read its replies owes us that. */
+  override _whenWritable(next: () => void): void {
+    if (!this._socket.writableNeedDrain) {
+      next();
+      return;
+    }
+    this.#watch.clientOwes();
+    super._whenWritable(() => {
+      this.#watch.weOwe();
+      next();
+    });
+  }
+
   override close(): void {
     this.#replies.flush();
     this.#host.leaving(this);
@@ -296,16 +310,21 @@ export class Session extends SMTPConnection {
     this.#watch.weOwe();
   }
 
-  /** Puts a reply into its place; a local 421 closes the session behind it. */
+  /**
+   * Puts a reply into its place. A local 421 closes the session, so it takes the place of all
+   * replies that are still awaited: a client must not be left without one.
+   */
   #say(reply: Reply, id = this.#exchange.id ?? this.id): void {
     if (this._closing || this._closed || this._upgrading) return;
     const said = this.#withinErrors(reply);
-    this.#replies.add(renderReply(said, id));
-    if (said.origin === 'local' && said.code === 421) {
-      this.#host.event('session-closed-by-us', { id: this.id, rule: said.rule });
-      this.#exchange.abort('reset');
-      this.close();
+    if (said.origin !== 'local' || said.code !== 421) {
+      this.#replies.add(renderReply(said, id));
+      return;
     }
+    this.#replies.addLast(renderReply(said, id));
+    this.#host.event('session-closed-by-us', { id: this.id, rule: said.rule });
+    this.#exchange.abort('reset');
+    this.close();
   }
 
   /**

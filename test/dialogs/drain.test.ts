@@ -76,6 +76,28 @@ describe('drain', () => {
     assert.equal(stage.calls.at(-1), 'abort connection-lost');
   });
 
+  it('says 421 at its time limit to a client whose RCPTs wait for an MX', async () => {
+    const clock = new ManualClock();
+    await open({ clock });
+    let asked: () => void = () => {};
+    const waiting = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    stage.script.rcpt = () => {
+      asked();
+      return new Promise(() => {});
+    };
+    const client = await stage.greeted();
+    client.send('MAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nRCPT TO:<c@c.example>\r\n');
+    await client.next('250');
+    await waiting;
+    const drained = stage.listener.drain(5000);
+    clock.advance(5000);
+    await client.next('421 4.3.2');
+    await client.closed();
+    await drained;
+  });
+
   it('ends a session that shakes hands for TLS', async () => {
     const clock = new ManualClock();
     const { key, cert } = testCertificate('relay.example');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { localReply } from '../../src/mail/reply.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { ok, openStage, RawClient, type Stage, type StageOptions } from './dialog.ts';
 
 describe('bounds of a session', () => {
@@ -209,6 +210,42 @@ describe('bounds of a session', () => {
       client.send('MAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n');
       for (let count = 0; count < 3; count += 1) await client.reply();
       await client.expect('x\r\n.', '250 2.0.0 late');
+      await client.expect('NOOP', '250');
+    });
+
+    /** A client that sends NOOPs and reads no reply, when nothing moves any more. */
+    const deaf = async (): Promise<RawClient> => {
+      const client = await stage.greeted();
+      const { socket } = client;
+      socket.pause();
+      client.send('NOOP\r\n'.repeat(200_000));
+      let before = -1;
+      await waitFor('a standstill', () => {
+        const still = socket.bytesWritten > 0 && socket.writableLength === before;
+        before = socket.writableLength;
+        return still;
+      });
+      return client;
+    };
+
+    it('closes a client that pipelines and reads no replies', async () => {
+      const time = clock();
+      await open({ clock: time, limits: { idleMs: 1000 } });
+      await deaf();
+      await waitFor('the end of the session', () => {
+        time.advance(1000);
+        return stage.events.includes('session-closed-by-us');
+      });
+    });
+
+    it('closes no client that reads its replies late', async () => {
+      const time = clock();
+      await open({ clock: time, limits: { idleMs: 1000 } });
+      const client = await deaf();
+      time.advance(900);
+      client.socket.resume();
+      for (let count = 0; count < 200_000; count += 1) await client.next('250');
+      time.advance(900);
       await client.expect('NOOP', '250');
     });
 

@@ -167,6 +167,8 @@ describe('a mail dialogue', () => {
     await client.expect('HELO cl\xe9ient', '501 5.5.4');
     await client.expect('HELO a(b)', '501 5.5.4');
     assert.equal(await client.say('HELO client'), '250 relay.example');
+    // Blanks at the end are tolerated (RFC 5321 section 4.1.1).
+    assert.equal(await client.say('HELO client \t'), '250 relay.example');
     await client.expect('RCPT TO:<b@b.example>', '503 5.5.1');
     await client.expect('DATA', '503 5.5.1');
     await client.expect('MAIL FROM:<>', '250');
