@@ -4,11 +4,14 @@ import { printable } from './base/printable.ts';
 import type { Client } from './mail/client.ts';
 import type { Mailbox, MailParameters } from './mail/envelope.ts';
 import type { OutcomeKind, RecipientOutcome } from './mail/outcome.ts';
-import { isPermanent, isPositive, type Reply } from './mail/reply.ts';
+import { isPermanent, isPositive, localReply, type Reply } from './mail/reply.ts';
 import type { SigningKey } from './mail/signer.ts';
 
 /** Recipients listed in one record; more are counted. */
 const MAX_LISTED_RECIPIENTS = 100;
+
+/** What is said of a recipient whose RCPT was not answered before the transaction ended. */
+const NO_ANSWER = localReply(451, '4.4.2', 'client.gone', 'Not answered before the end');
 
 /** What the leg says of itself, for the record. */
 export interface RemoteFacts {
@@ -47,6 +50,11 @@ export class TransactionJournal {
 
   mail(parameters: MailParameters): void {
     this.#reversePath = parameters.reversePath?.address ?? '';
+  }
+
+  /** The MX is asked about a recipient; this is what is said of it should no answer come. */
+  asked(mailbox: Mailbox): void {
+    this.recipient(mailbox, NO_ANSWER);
   }
 
   /** The reply that decides a recipient so far. */

@@ -119,6 +119,7 @@ export class LiveTransaction implements Transaction {
     const open = state.leg;
     if (open === undefined) return outOfOrder('RCPT');
     open.live += 1;
+    this.#journal.asked(recipient);
     const reply = await open.leg.rcpt(recipient);
     if (isPositive(reply)) this.#accepted.push(recipient);
     else open.live -= 1;

@@ -85,7 +85,7 @@ describe('LiveTransaction', () => {
   let spool: Spool;
   let sealed: Sealed | Promise<Sealed> | Error;
   /** By recipient domain; 250 where there is none. */
-  let rcptReplies: Record<string, Reply>;
+  let rcptReplies: Record<string, Reply | Promise<Reply>>;
   let fault: string | undefined;
 
   beforeEach(() => {
@@ -318,6 +318,17 @@ describe('LiveTransaction', () => {
     assert.equal(ended().outcome, 'deferred');
     transaction.abort('reset');
     assert.equal(records.length, 1);
+  });
+
+  it('names a recipient whose RCPT was still awaited when the client left', async () => {
+    const transaction = begin();
+    await transaction.mail(MAIL);
+    const answer = Promise.withResolvers<Reply>();
+    rcptReplies['y.test'] = answer.promise;
+    void transaction.rcpt(mailbox('b@y.test'));
+    transaction.abort('connection-lost');
+    assert.equal(ended().recipients[0]?.address, 'b@y.test');
+    assert.equal(ended().recipients[0]?.outcome, 'deferred');
   });
 
   it('logs nothing for a transaction that never had a MAIL', () => {

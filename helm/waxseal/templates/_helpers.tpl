@@ -37,8 +37,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* waxseal.yaml: what the chart mounts, under what the values say. */}}
 {{- define "waxseal.config" -}}
+{{- if hasKey .Values.config "listen" -}}
+{{- fail "config.listen: set listen.host and listen.port instead, which the port and the probes follow" -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name (list "WAXSEAL_DRAIN_TIMEOUT_MS" "WAXSEAL_LISTEN") -}}
+{{- fail (printf "extraEnv: %s: set config.drain.timeoutMs or listen instead, which the pod follows" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $host := .Values.listen.host -}}
+{{- if contains ":" $host -}}{{- $host = printf "[%s]" $host -}}{{- end -}}
 {{- $own := dict
-      "listen" (list (printf "%s:%d" .Values.listen.host (int .Values.listen.port)))
+      "listen" (list (printf "%s:%d" $host (int .Values.listen.port)))
       "spool" (dict "dir" "/var/spool/waxseal")
       "log" (dict "format" "json")
       "keys" (dict "dir" "/etc/waxseal/keys" "masterKeyFile" "/etc/waxseal/secrets/master.key") -}}
