@@ -194,12 +194,15 @@ export class Leg {
   }
 
   /**
-   * Gives the leg up. Content on its way is dropped without a dot; behind the dot nothing happens,
-   * since the MX may have taken the message: `send` still gives its answer.
+   * Gives the leg up. Content on its way is dropped without a dot; once the dot has left nothing
+   * happens, since the MX may have taken the message: `send` still gives its answer.
    */
   abort(): void {
     const state = this.#state;
-    if (state.kind === 'sending' && state.client.awaitsDotReply) return;
+    if (state.kind === 'sending' && state.client.dotWritten) {
+      void state.client.destroyUnlessSent();
+      return;
+    }
     this.#state = { kind: 'ended' };
     switch (state.kind) {
       case 'opening':

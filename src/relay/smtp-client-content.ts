@@ -1,8 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { RemoteReply } from '../mail/reply.ts';
 import { DotEncoder } from './dot-encoder.ts';
-import type { ContentResult } from './smtp-client-answer.ts';
 
 /** A message to send: header fields of ours, then the message as the client sent it. */
 export interface MessageSource {
@@ -12,15 +10,6 @@ export interface MessageSource {
   buffers(): readonly Buffer[] | undefined;
   /** The whole message from its beginning; each call starts anew. */
   chunks(): AsyncIterable<Buffer>;
-}
-
-/** When `content` has to have an answer, and who hears of one that comes behind that. */
-export interface ContentTimes {
-  /** Monotonic time. */
-  readonly dueMs: number;
-  /** How long the server is still listened to behind `dueMs`. */
-  readonly lateMs: number;
-  readonly onLate: (reply: RemoteReply) => void;
 }
 
 /** Up to here one copy into one buffer is cheaper than handing over many. */
@@ -45,6 +34,8 @@ export function nextTurn(): Promise<void> {
 export class ContentWriter {
   readonly #socket: Socket;
   #state: 'writing' | 'ended' | 'flushed' = 'writing';
+  /** Since two turns `ended`: the word that it is `flushed` would have come. */
+  #settled = false;
   #stopped = false;
   #wake: () => void = () => {};
 
@@ -62,10 +53,11 @@ export class ContentWriter {
 
   /**
    * True if the server may have the final dot. A TCP socket tells at once when the kernel took the
-   * last octet; a TLS socket tells it a turn of the event loop later, so there `ended` counts.
+   * last octet; a TLS socket tells it a turn of the event loop later, so there `ended` counts for
+   * the turns in which it is not known. What still waits in Node then has not left.
    */
   get mayHaveEnded(): boolean {
-    return this.flushed || (this.ended && this.#socket instanceof TLSSocket);
+    return this.flushed || (this.ended && !this.#settled && this.#socket instanceof TLSSocket);
   }
 
   /** Writes no more. What was handed to the socket goes with the socket. */
@@ -101,6 +93,9 @@ export class ContentWriter {
 
   #end(pieces: readonly Buffer[]): void {
     this.#state = 'ended';
+    void nextTurn().then(() => {
+      this.#settled = true;
+    });
     const flushed = (error?: Error | null) => {
       if (error === undefined || error === null) this.#state = 'flushed';
     };
@@ -124,13 +119,4 @@ export class ContentWriter {
       this.#socket.once('drain', resolve);
     });
   }
-}
-
-/** A message on its way: from its first octet to the answer to its dot. */
-export interface Sending {
-  readonly writer: ContentWriter;
-  readonly times: ContentTimes;
-  readonly settle: (result: ContentResult) => void;
-  /** A 2xx that waits for the word that the dot is out. */
-  held?: RemoteReply;
 }

@@ -5,7 +5,7 @@ import type { ContentWriter } from './smtp-client-content.ts';
 /** What replies that arrived behind the writing of the dot mean. */
 export type DotJudgement =
   | { readonly kind: 'wait' }
-  /** `last`: nothing that may follow can be trusted. */
+  /** `last`: the connection ends with it; nothing that may follow, either way, is wanted. */
   | {
       readonly kind: 'reply';
       readonly item: ParsedReply & { kind: 'reply' };
@@ -43,7 +43,9 @@ export function judgeDotReplies(
     return { kind: 'fault', fault: { kind: 'out-of-step', detail } };
   }
   if (codeClass > 3 || writer.flushed) {
-    return { kind: 'reply', item: first, last: rest.length > 0 || first.code === 421 };
+    // Refused before it has all of it: the rest must not follow, the dot least of all.
+    const last = rest.length > 0 || first.code === 421 || !writer.flushed;
+    return { kind: 'reply', item: first, last };
   }
   return writer.mayHaveEnded ? { kind: 'held', item: first } : { kind: 'fault', fault: tooEarly };
 }

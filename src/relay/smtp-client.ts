@@ -9,13 +9,7 @@ import { type ParsedReply, ReplyParser } from '../mail/reply-parser.ts';
 import type { RelayCredentials } from './destination.ts';
 import type { Answer, ContentResult, Fault, SetupResult, SetupStep } from './smtp-client-answer.ts';
 import { commandLine, mailCommand, rcptCommand } from './smtp-client-commands.ts';
-import {
-  type ContentTimes,
-  ContentWriter,
-  type MessageSource,
-  nextTurn,
-  type Sending,
-} from './smtp-client-content.ts';
+import { ContentWriter, type MessageSource, nextTurn } from './smtp-client-content.ts';
 import { Deadline } from './smtp-client-deadline.ts';
 import { judgeDotReplies, tooEarly } from './smtp-client-dot.ts';
 import {
@@ -26,6 +20,7 @@ import {
 } from './smtp-client-facts.ts';
 import { type SmtpClientOptions, stockOptions } from './smtp-client-options.ts';
 import { CommandQueue } from './smtp-client-queue.ts';
+import { type ContentTimes, Sending } from './smtp-client-sending.ts';
 import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
 
 /*
@@ -106,9 +101,9 @@ export class SmtpClient extends SMTPConnection {
     return this.#fault;
   }
 
-  /** True while the server may have the final dot and has not answered it. */
-  get awaitsDotReply(): boolean {
-    return this.#sending?.writer.mayHaveEnded === true;
+  /** True while the final dot is written and not answered; it may wait in Node still. */
+  get dotWritten(): boolean {
+    return this.#sending?.writer.ended === true;
   }
 
   /** Greeting, EHLO or else HELO, STARTTLS and EHLO again. */
@@ -177,17 +172,29 @@ export class SmtpClient extends SMTPConnection {
     this.#fail({ kind: 'closed', detail: 'given up by the relay' });
   }
 
+  /** Drops the connection, unless the final dot has left: then its answer is waited for. */
+  async destroyUnlessSent(): Promise<void> {
+    const sending = this.#sending;
+    if (sending?.writer.ended !== true) return this.destroy();
+    // A TLS socket tells a turn later that the kernel took the last octet.
+    await nextTurn();
+    if (this.#sending === sending && !sending.writer.flushed) this.destroy();
+  }
+
   /** Sends the content and the final dot, and waits for the answer. */
   async content(source: MessageSource, times: ContentTimes): Promise<ContentResult> {
     // What has arrived is read first: an answer in it is not one to our dot.
     await nextTurn();
+    if (times.dueMs <= this.#clock.monotonicMs()) {
+      this.#fail({ kind: 'timeout', detail: 'no time was left to send the message' });
+    }
     if (this.#refusal !== undefined) return { kind: 'reply', reply: this.#refusal };
     if (this.#fault !== undefined) {
       return { kind: 'not-sent', fault: this.#fault, begun: false };
     }
     return new Promise((settle) => {
       const writer = new ContentWriter(this.#wire);
-      this.#sending = { writer, times, settle };
+      this.#sending = new Sending(writer, times, settle);
       this.#deadline.watch(times.dueMs);
       writer.write(source).catch((error: unknown) => {
         this.#fail({ kind: 'source', detail: errorMessage(error) });
@@ -366,22 +373,22 @@ export class SmtpClient extends SMTPConnection {
         return;
       case 'held':
         // TLS: the word that the dot has left comes a turn later than with TCP.
-        sending.held ??= this.#remote(judged.item, '.');
+        sending.hold(this.#remote(judged.item, '.'));
         void nextTurn().then(() => this.#judgeHeld(sending));
     }
   }
 
   #judgeHeld(sending: Sending): void {
-    if (this.#sending !== sending || sending.held === undefined) return;
-    if (sending.writer.flushed) this.#endSending(sending, { kind: 'reply', reply: sending.held });
+    if (this.#sending !== sending) return;
+    const reply = sending.heldReply;
+    if (reply !== undefined) this.#endSending(sending, { kind: 'reply', reply });
     else this.#fail(tooEarly);
   }
 
   #endSending(sending: Sending, result: ContentResult): void {
     this.#sending = undefined;
     this.#inData = false;
-    sending.writer.stop();
-    sending.settle(result);
+    sending.end(result);
   }
 
   #remote(item: ParsedReply & { kind: 'reply' }, command: string): RemoteReply {
@@ -442,31 +449,33 @@ export class SmtpClient extends SMTPConnection {
     if (dueMs === Number.POSITIVE_INFINITY) return;
     if (dueMs > this.#clock.monotonicMs()) {
       this.#deadline.watch(dueMs);
-    } else if (sending !== undefined && sending.times.lateMs > 0 && this.awaitsDotReply) {
-      this.#listenOn(sending);
+    } else if (sending !== undefined && this.dotWritten) {
+      // Whether a TLS socket has handed it to the kernel is known a turn later.
+      void nextTurn().then(() => this.#dotOverdue(sending));
     } else {
-      this.#fail({ kind: 'timeout', detail: `no answer to ${this.#waitedFor()} in time` });
+      this.#fail(this.#overdue());
     }
+  }
+
+  #dotOverdue(sending: Sending): void {
+    if (this.#sending !== sending) return;
+    if (sending.times.lateMs <= 0 || !sending.writer.flushed) {
+      this.#fail(this.#overdue());
+      return;
+    }
+    const nowMs = this.#clock.monotonicMs();
+    this.#sending = sending.listenOn(nowMs, this.#overdue(), () => this.destroy());
+    this.#deadline.watch(this.#sending.times.dueMs);
+  }
+
+  #overdue(): Fault {
+    return { kind: 'timeout', detail: `no answer to ${this.#waitedFor()} in time` };
   }
 
   #waitedFor(): string {
     const writer = this.#sending?.writer;
     if (writer !== undefined) return writer.ended ? 'the final dot' : 'the content';
     return this.#queue.command ?? this.#stepCommand;
-  }
-
-  /** The outcome is unknown; what the server still says is for the log only. */
-  #listenOn(sending: Sending): void {
-    const { writer, times } = sending;
-    const dueMs = this.#clock.monotonicMs() + times.lateMs;
-    const settle = (result: ContentResult) => {
-      if (result.kind === 'reply') times.onLate(result.reply);
-      this.destroy();
-    };
-    this.#sending = { writer, times: { ...times, dueMs, lateMs: 0 }, settle };
-    this.#deadline.watch(dueMs);
-    const detail = `no answer to ${this.#waitedFor()} in time`;
-    sending.settle({ kind: 'unknown', fault: { kind: 'timeout', detail } });
   }
 
   #lost(detail: string): void {
@@ -483,15 +492,7 @@ export class SmtpClient extends SMTPConnection {
     settleSetup?.({ ok: false, step: this.#step, fault });
     this.#queue.fail(fault);
     const sending = this.#sending;
-    if (sending === undefined) return;
-    const { held, writer } = sending;
-    if (held !== undefined && writer.flushed) {
-      this.#endSending(sending, { kind: 'reply', reply: held });
-    } else {
-      this.#endSending(
-        sending,
-        writer.mayHaveEnded ? { kind: 'unknown', fault } : { kind: 'not-sent', fault, begun: true },
-      );
-    }
+    this.#sending = undefined;
+    sending?.fail(fault);
   }
 }

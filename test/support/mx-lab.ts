@@ -24,9 +24,9 @@ export async function* trickle() {
 }
 
 /** An answer to DATA behind which nothing is read until the session is told to resume. */
-export function goAheadAndPause(session: MxSession): undefined {
-  session.write('354 go\r\n');
+export function goAheadAndPause(session: MxSession): string {
   session.pause();
+  return '354 go';
 }
 
 /** A reply in one line; one of our own with its enhanced code and rule. */

@@ -3,11 +3,17 @@ import type { ParsedReply } from '../../../src/mail/reply-parser.ts';
 import type { ContentWriter } from '../../../src/relay/smtp-client-content.ts';
 import { judgeDotReplies } from '../../../src/relay/smtp-client-dot.ts';
 
-function judge(codes: (number | 'malformed')[], writer: Partial<ContentWriter>, unasked = false) {
+type Codes = (number | 'malformed')[];
+
+function judge(codes: Codes, writer: Partial<ContentWriter>, unasked = false) {
+  return judgement(codes, writer, unasked).kind;
+}
+
+function judgement(codes: Codes, writer: Partial<ContentWriter>, unasked = false) {
   const found = codes.map<ParsedReply>((code) =>
     code === 'malformed' ? { kind: code, what: 'x' } : { kind: 'reply', code, lines: ['x'] },
   );
-  return judgeDotReplies(found, unasked, writer as ContentWriter).kind;
+  return judgeDotReplies(found, unasked, writer as ContentWriter);
 }
 
 const SENT = { flushed: true, mayHaveEnded: true };
@@ -28,6 +34,17 @@ describe('judgeDotReplies', () => {
       assert.equal(judge([552], writer), 'reply');
       assert.equal(judge([421], writer, true), 'reply');
     }
+  });
+
+  it('ends the connection where more could follow', () => {
+    const lasts = (codes: Codes, writer: Partial<ContentWriter>) => {
+      const judged = judgement(codes, writer);
+      return judged.kind === 'reply' && judged.last;
+    };
+    assert.equal(lasts([552], SENT), false);
+    assert.equal(lasts([250], SENT), false);
+    for (const writer of [WAITING, PERHAPS]) assert.equal(lasts([552], writer), true);
+    for (const codes of [[421], [250, 250], [250, 421]]) assert.equal(lasts(codes, SENT), true);
   });
 
   it('has no 3xx, and no answer that the same segment contradicts', () => {
