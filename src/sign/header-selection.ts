@@ -116,8 +116,7 @@ export class HeaderSelection {
   #treatment(name: string): Treatment | undefined {
     return (
       this.#byName.get(name) ??
-      this.#byPrefix.find(({ prefix }) => name.startsWith(prefix) && !isNeverSigned(name))
-        ?.treatment
+      this.#byPrefix.find(({ prefix }) => name.startsWith(prefix) && isPlainName(name))?.treatment
     );
   }
 
@@ -134,6 +133,14 @@ export class HeaderSelection {
 
 /** A field name that may stand in `h=` (RFC 6376 section 3.5: no `;` there). */
 const FIELD_NAME = /^[\x21-\x39\x3c-\x7e]+$/;
+
+/** Longer ones are no names that anyone uses, and would not fit a line of `h=`. */
+const MAX_NAME_CHARACTERS = 64;
+
+/** Whether a name that the message chose, under a `*` of ours, may go into `h=` as it is. */
+function isPlainName(name: string): boolean {
+  return name.length <= MAX_NAME_CHARACTERS && FIELD_NAME.test(name) && !isNeverSigned(name);
+}
 
 function checkName(list: string, written: string, name: string, wildcard: boolean): void {
   const where = `signing.headers.${list}: ${JSON.stringify(written)}`;

@@ -78,6 +78,16 @@ describe('header selection', () => {
     );
   });
 
+  it('takes no name by a star that could not stand in h=', () => {
+    const lists = { ...defaultHeaderLists, oversignedIfPresent: ['X-*'] };
+    for (const selection of [SELECTION, new HeaderSelection(lists)]) {
+      for (const name of ['List-a;l=0;z=b', `X-${'a'.repeat(1200)}`, 'Resent-a(x);', 'x-\xfc']) {
+        assert.equal(selected(selection, `${name}: 1`).names, ALWAYS);
+      }
+    }
+    assert.equal(selected(SELECTION, 'List-a=l!: 1').names, `${ALWAYS} list-a=l!`);
+  });
+
   for (const name of [
     'Received',
     'bcc',
