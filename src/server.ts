@@ -1,20 +1,18 @@
 import { getServers } from 'node:dns';
-import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { Listener } from './accept/listener.ts';
-import type { ListenerTls } from './accept/session-server.ts';
-import { parseUsers, type Users } from './accept/users.ts';
 import type { Clock } from './base/clock.ts';
 import { errorMessage, WaxsealError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
 import { StubResolver } from './base/resolver.ts';
 import type { Config } from './config/config.ts';
-import { type Endpoint, formatEndpoint, parseEndpoint } from './config/network-formats.ts';
-import { readCredentials } from './config/read-credentials.ts';
-import { KeyringHolder } from './keys/keyring-holder.ts';
-import { liveTransactions } from './live-transactions.ts';
+import { formatEndpoint } from './config/network-formats.ts';
+import type { Keyring } from './keys/keyring.ts';
+import { KeyringHolder, type PreparedKeyring } from './keys/keyring-holder.ts';
+import { LiveTransactions } from './live-transactions.ts';
 import type { OwnEndpoint } from './relay/address-policy.ts';
 import { Router } from './relay/route.ts';
+import { endpointOf, keyringOptions, readAccess, readMaterial } from './server-material.ts';
 import { Spool } from './spool/spool.ts';
 
 /** What a server is started with. */
@@ -45,13 +43,6 @@ export interface Server {
   drain(reason: string): Promise<boolean>;
 }
 
-/** What a reload swaps. */
-interface Reloadable {
-  readonly allow: readonly string[];
-  readonly tls: ListenerTls | undefined;
-  readonly users: Users | undefined;
-}
-
 /**
  * Wires the parts, loads the keyring and listens.
  *
@@ -59,9 +50,11 @@ interface Reloadable {
  */
 export async function startServer(parts: ServerParts): Promise<Server> {
   const { config, log, clock } = parts;
-  const keyring = new KeyringHolder(config.keys);
-  await loadKeyring(keyring, log, 'start');
-  const first = await readReloadable(config);
+  const keyring = new KeyringHolder(keyringOptions(config));
+  const loaded = await prepareKeyring(keyring);
+  loaded.commit();
+  warnOf(loaded.keyring, log, 'start');
+  const material = await readMaterial(config);
   const resolver = new StubResolver({
     ...config.dns,
     servers: config.dns.servers.length > 0 ? config.dns.servers : getServers(),
@@ -69,7 +62,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
   });
   const { relay } = config;
   const router = new Router({
-    ...(await readCredentials(config)),
+    ...material.hops,
     resolver,
     mx: { port: relay.port, tls: relay.tls },
     allowPrivate: relay.allowPrivate,
@@ -77,45 +70,58 @@ export async function startServer(parts: ServerParts): Promise<Server> {
     ownNames: [config.server.name, relay.ehloName],
     ownEndpoints: ownEndpoints(config.listen),
   });
-  const ca =
-    relay.caFile === ''
-      ? undefined
-      : (await readSetting('relay.caFile', relay.caFile)).toString('latin1');
+  const spool = new Spool(config.spool, clock);
+  const live = { config, clock, log, keyring, router, ca: material.relayCa, spool };
+  const transactions = new LiveTransactions(live);
   const listener = new Listener(
     {
       name: config.server.name,
       certificateNames: config.clients.certificateNames,
       limits: config.limits,
-      ...first,
+      ...material.access,
     },
     {
       clock,
-      transactions: liveTransactions({
-        config,
-        clock,
-        log,
-        keyring,
-        router,
-        ca,
-        spool: new Spool(config.spool, clock),
-      }),
+      transactions,
       onEvent: (event, details) => log.debug(event, details),
       onFault: (where, error) => log.fault(where, error),
     },
   );
   const listening = await listenAll(listener, config.listen);
   log.started({ name: config.server.name, listen: listening, version: parts.version });
+  let reloads = Promise.resolve();
   return {
     listening,
-    reload: () => reload(parts, keyring, listener),
+    reload: () => {
+      // One after the other: each compares with what the one before it has put in force.
+      reloads = reloads.then(() => reload(parts, keyring, listener));
+      return reloads;
+    },
     drain: async (reason) => {
       log.draining({ reason, sessions: listener.sessionCount });
-      const drained = await listener.drain(config.drain.timeoutMs);
+      const drained = await drain(parts, listener, transactions);
       resolver.close();
       log.stopped({ drained });
       return drained;
     },
   };
+}
+
+/** Sessions first, then transactions whose client has gone; all within `drain.timeoutMs`. */
+async function drain(
+  { config, clock }: ServerParts,
+  listener: Listener,
+  transactions: LiveTransactions,
+): Promise<boolean> {
+  const endMs = clock.monotonicMs() + config.drain.timeoutMs;
+  await listener.drain(config.drain.timeoutMs);
+  let cancel = () => {};
+  const late = new Promise<void>((resolve) => {
+    cancel = clock.after(Math.max(0, endMs - clock.monotonicMs()), resolve);
+  });
+  await Promise.race([transactions.idle(), late]);
+  cancel();
+  return transactions.abandon() === 0;
 }
 
 async function listenAll(listener: Listener, endpoints: readonly string[]): Promise<string[]> {
@@ -139,11 +145,12 @@ async function reload(
 ): Promise<void> {
   const { log } = parts;
   try {
-    const next = await readReloadable(await parts.reloadConfig());
-    await loadKeyring(keyring, log, 'reload');
-    listener.updateTls(next.tls);
-    listener.updateUsers(next.users);
-    listener.updateAllowList(next.allow);
+    // Everything is read and checked before anything is swapped, and nothing waits in between.
+    const access = await readAccess(await parts.reloadConfig());
+    const next = await prepareKeyring(keyring);
+    listener.update(access);
+    next.commit();
+    warnOf(next.keyring, log, 'reload');
     log.reloaded({ what: ['keyring', 'tls', 'users', 'clients.allow'] });
   } catch (error) {
     const hint = error instanceof WaxsealError && error.hint ? ` (${error.hint})` : '';
@@ -151,43 +158,16 @@ async function reload(
   }
 }
 
-async function loadKeyring(keyring: KeyringHolder, log: Log, when: string): Promise<void> {
-  const result = await keyring.reload();
-  if (result.kind === 'kept') throw result.error;
-  for (const message of result.keyring.warnings)
-    log.warning({ about: `keyring (${when})`, message });
+async function prepareKeyring(
+  holder: KeyringHolder,
+): Promise<Extract<PreparedKeyring, { kind: 'ready' }>> {
+  const prepared = await holder.prepare();
+  if (prepared.kind === 'kept') throw prepared.error;
+  return prepared;
 }
 
-async function readReloadable(config: Config): Promise<Reloadable> {
-  const { tls, clients } = config;
-  return {
-    allow: clients.allow,
-    users:
-      clients.usersFile === ''
-        ? undefined
-        : parseUsers((await readSetting('clients.usersFile', clients.usersFile)).toString()),
-    tls:
-      tls.certFile === ''
-        ? undefined
-        : {
-            cert: await readSetting('tls.certFile', tls.certFile),
-            key: await readSetting('tls.keyFile', tls.keyFile),
-            clientCa:
-              tls.clientCaFile === ''
-                ? undefined
-                : await readSetting('tls.clientCaFile', tls.clientCaFile),
-            minVersion: tls.minVersion,
-          },
-  };
-}
-
-async function readSetting(setting: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const message = `${setting}: ${path} cannot be read: ${errorMessage(cause)}`;
-    throw new WaxsealError('file-unreadable', message, { cause });
-  }
+function warnOf({ warnings }: Keyring, log: Log, when: string): void {
+  for (const message of warnings) log.warning({ about: `keyring (${when})`, message });
 }
 
 /** Where we listen, a wildcard address written out as the machine's own addresses. */
@@ -198,10 +178,4 @@ function ownEndpoints(listen: readonly string[]): OwnEndpoint[] {
     if (host === '0.0.0.0' || host === '::') return own.map(({ address }) => ({ address, port }));
     return [{ address: host, port }];
   });
-}
-
-function endpointOf(written: string): Endpoint {
-  const endpoint = parseEndpoint(written);
-  if (endpoint === undefined) throw new WaxsealError('config-invalid', `listen: ${written}`);
-  return endpoint;
 }

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
+import { checkCertificates } from '../base/certificates.ts';
 import type { Clock } from '../base/clock.ts';
 import { errorMessage, WaxsealError } from '../base/errors.ts';
 import type { TransactionFactory } from '../mail/transaction.ts';
@@ -31,6 +32,9 @@ export interface ListenerOptions {
   readonly users: Users | undefined;
   readonly limits: SessionLimits;
 }
+
+/** What may change while it listens. */
+export type ListenerAccess = Pick<ListenerOptions, 'tls' | 'users' | 'allow'>;
 
 export interface ListenerParts {
   readonly clock: Clock;
@@ -67,7 +71,8 @@ export class Listener {
   constructor(options: ListenerOptions, parts: ListenerParts) {
     this.#parts = parts;
     this.#allowList = parseAllowList(options.allow);
-    this.#tls = checkedTls(options.tls);
+    checkTls(options.tls);
+    this.#tls = options.tls;
     this.#users = options.users;
     this.#certificateNames = new Set(options.certificateNames.map((name) => name.toLowerCase()));
     const { authFailures, sessions, sessionsPerClient } = options.limits;
@@ -138,28 +143,22 @@ export class Listener {
   }
 
   /**
-   * New certificates for handshakes from now on; undefined: STARTTLS is not offered any more.
+   * Swaps what the changes name, all of it or nothing. Certificates hold for handshakes from now on
+   * (undefined: STARTTLS is not offered any more), users for AUTH from now on (who is authenticated
+   * stays so), the client list for each MAIL from now on.
    *
-   * @throws WaxsealError `tls-material-invalid`; the old ones stay
+   * @throws WaxsealError `tls-material-invalid` or `client-list-invalid`; the old state stays
    */
-  updateTls(tls: ListenerTls | undefined): void {
-    this.#tls = checkedTls(tls);
-    if (tls === undefined) return;
-    for (const server of this.#servers) server.updateSecureContext(tlsOptions(tls));
-  }
-
-  /** Holds for AUTH from now on; who is authenticated stays so. */
-  updateUsers(users: Users | undefined): void {
+  update(changes: Partial<ListenerAccess>): void {
+    const { tls, users, allow } = { tls: this.#tls, users: this.#users, ...changes };
+    const allowList = allow === undefined ? this.#allowList : parseAllowList(allow);
+    checkTls(tls);
+    if (tls !== undefined) {
+      for (const server of this.#servers) server.updateSecureContext(tlsOptions(tls));
+    }
+    this.#tls = tls;
     this.#users = users;
-  }
-
-  /**
-   * Holds for each MAIL from now on.
-   *
-   * @throws WaxsealError `client-list-invalid`; the old list stays
-   */
-  updateAllowList(networks: readonly string[]): void {
-    this.#allowList = parseAllowList(networks);
+    this.#allowList = allowList;
   }
 
   #makeHost({ name, limits }: ListenerOptions): ServerHost {
@@ -252,11 +251,16 @@ function refused(code: number, text: string): AuthOutcome {
   return { kind: 'refused', code, text };
 }
 
-function checkedTls(tls: ListenerTls | undefined): ListenerTls | undefined {
-  if (tls === undefined) return undefined;
+/**
+ * Checks that certificate, key and authorities can be used.
+ *
+ * @throws WaxsealError `tls-material-invalid`
+ */
+export function checkTls(tls: ListenerTls | undefined): void {
+  if (tls === undefined) return;
+  if (tls.clientCa !== undefined) checkCertificates('tls.clientCaFile', tls.clientCa);
   try {
     createSecureContext(tlsOptions(tls));
-    return tls;
   } catch (cause) {
     const message = `tls.certFile, tls.keyFile or tls.clientCaFile: ${errorMessage(cause)}`;
     const hint = 'certificate and key must be PEM and belong together';

@@ -2,8 +2,10 @@ import type { Command } from 'commander';
 import { WaxsealError } from '../base/errors.ts';
 import { checkFiles } from '../config/check-files.ts';
 import { ConfigError, type ConfigProblem, renderProblem } from '../config/config-error.ts';
+import type { LoadedConfig } from '../config/load-config.ts';
 import { effectiveAsJson, renderEffective } from '../config/render-effective.ts';
 import { renderDefaultFile, renderReference } from '../config/render-reference.ts';
+import { materialChecks } from '../server-material.ts';
 import { EXIT } from './exit-codes.ts';
 import type { CliFrame } from './frame.ts';
 import { reportError } from './report-error.ts';
@@ -20,7 +22,9 @@ export function registerConfig(program: Command, frame: CliFrame): void {
     .description('The configuration: is it good, what is in force, what can be set.');
   config
     .command('check')
-    .description('Check the configuration and the files that it names; says everything at once.')
+    .description(
+      'Check the configuration and all that serve needs: files, keyring, spool, addresses.',
+    )
     .option('--json', 'print JSON', false)
     .addHelpText('after', '\nExit codes: 0 good (perhaps with warnings), 2 not usable.')
     .action((options: JsonOption) => check(frame, options.json));
@@ -69,12 +73,39 @@ async function findProblems(frame: CliFrame): Promise<Problems> {
   try {
     const loaded = await frame.loadDetails();
     const files = await checkFiles(loaded);
-    return { errors: files.errors, warnings: [...loaded.warnings, ...files.warnings] };
+    const material = await checkMaterial(loaded, files.errors);
+    return {
+      errors: [...files.errors, ...material.errors],
+      warnings: [...loaded.warnings, ...files.warnings, ...material.warnings],
+    };
   } catch (error) {
     if (error instanceof ConfigError) return { errors: error.problems, warnings: [] };
     if (!(error instanceof WaxsealError)) throw error;
     return { errors: [{ key: '', where: '', message: error.message }], warnings: [] };
   }
+}
+
+/** Tries what `serve` will need, but for files that are known to be missing. */
+async function checkMaterial(
+  { config, settings }: LoadedConfig,
+  missing: readonly ConfigProblem[],
+): Promise<Problems> {
+  const errors: ConfigProblem[] = [];
+  const warnings: ConfigProblem[] = [];
+  for (const { settings: keys, check } of materialChecks) {
+    if (missing.some(({ key }) => keys.some((one) => key.startsWith(one)))) continue;
+    const [key = ''] = keys;
+    const where = settings.find((row) => row.key === key)?.where ?? '';
+    try {
+      const messages = await check(config);
+      warnings.push(...messages.map((message) => ({ key, where, message })));
+    } catch (error) {
+      if (!(error instanceof WaxsealError)) throw error;
+      const hint = error.hint === undefined ? '' : ` (${error.hint})`;
+      errors.push({ key, where, message: error.message + hint });
+    }
+  }
+  return { errors, warnings };
 }
 
 function count(problems: readonly ConfigProblem[], what: string): string {

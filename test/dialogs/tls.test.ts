@@ -105,20 +105,40 @@ describe('TLS and the ways to be allowed', () => {
       await client.closed();
     });
 
+    it('takes all changes together or none', async () => {
+      await open({});
+      const other = testCertificate('new.example');
+      const tls = { ...TLS, key: other.key, cert: other.cert };
+      const changes: [object, string][] = [
+        [{ tls, allow: ['192.0.2.0/33'] }, 'client-list-invalid'],
+        [{ tls: { ...tls, key: TLS.key }, allow: [] }, 'tls-material-invalid'],
+        [{ tls: { ...tls, clientCa: 'junk' }, allow: [] }, 'tls-material-invalid'],
+      ];
+      for (const [change, code] of changes) {
+        assert.throws(() => stage.listener.update(change), { code });
+      }
+      const client = await secured();
+      await client.expect('MAIL FROM:<a@a.example>', '250');
+      const again = await stage.greeted();
+      await again.expect('STARTTLS', '220 2.0.0');
+      const socket = await again.secure();
+      assert.equal(socket.getPeerCertificate().subject.CN, 'relay.example');
+    });
+
     it('takes a new certificate for the next handshake and keeps sessions', async () => {
       await open({});
       const old = await secured();
       const other = testCertificate('new.example');
-      stage.listener.updateTls({ ...TLS, key: other.key, cert: other.cert });
+      stage.listener.update({ tls: { ...TLS, key: other.key, cert: other.cert } });
       const client = await stage.greeted();
       await client.say('STARTTLS');
       const socket = await client.secure();
       assert.equal(socket.getPeerCertificate().subject.CN, 'new.example');
       await old.expect('NOOP', '250');
-      assert.throws(() => stage.listener.updateTls({ ...TLS, key: other.key }), {
+      assert.throws(() => stage.listener.update({ tls: { ...TLS, key: other.key } }), {
         code: 'tls-material-invalid',
       });
-      stage.listener.updateTls(undefined);
+      stage.listener.update({ tls: undefined });
       assert.doesNotMatch((await stage.greeted()).last, /STARTTLS/);
     });
   });
@@ -204,10 +224,10 @@ describe('TLS and the ways to be allowed', () => {
     it('takes a new users file for the next attempt', async () => {
       await open({ users });
       const client = await secured();
-      stage.listener.updateUsers(usersOf('bert', 'other'));
+      stage.listener.update({ users: usersOf('bert', 'other') });
       await client.expect(PLAIN_ANNA, '535');
       await client.expect(`AUTH PLAIN ${base64('\0bert\0other')}`, '235');
-      stage.listener.updateUsers(undefined);
+      stage.listener.update({ users: undefined });
       assert.doesNotMatch((await secured()).last, /AUTH/);
     });
   });
@@ -308,10 +328,10 @@ describe('TLS and the ways to be allowed', () => {
     it('can be exchanged while sessions are open', async () => {
       await open({ allow: ['127.0.0.1'], users: usersOf('anna', 'secret') });
       const client = await stage.greeted();
-      stage.listener.updateAllowList(['192.0.2.0/24']);
+      stage.listener.update({ allow: ['192.0.2.0/24'] });
       await client.say('MAIL FROM:<>');
       assert.equal(stage.transactions.clients[0]!.allowedBy, undefined);
-      assert.throws(() => stage.listener.updateAllowList(['192.0.2.0/33']), {
+      assert.throws(() => stage.listener.update({ allow: ['192.0.2.0/33'] }), {
         code: 'client-list-invalid',
       });
     });

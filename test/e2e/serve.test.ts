@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MailLab } from '../support/mail-lab.ts';
+import { testCertificate } from '../support/mx-certificate.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { Waxseal } from '../support/waxseal.ts';
@@ -105,6 +106,49 @@ describe('waxseal serve', function () {
     client.close();
   });
 
+  it('takes nothing of a reload of which one part is bad', async () => {
+    lab = await MailLab.start({ 'sink.test': {} }, ['signer.test']);
+    await lab.waxseal.makeKeys('late.test');
+    const certFile = join(lab.waxseal.dir, 'cert.pem');
+    const keyFile = join(lab.waxseal.dir, 'key.pem');
+    await writeFile(certFile, testCertificate('one.test').cert);
+    await writeFile(keyFile, testCertificate('two.test').key);
+    await lab.waxseal.configure({ tls: { certFile, keyFile } });
+    assert.match(await failedReload(lab.waxseal), /tls\.certFile/);
+    const client = await RawClient.session(lab.waxseal.port);
+    const send = () => client.send('a@late.test', ['a@sink.test'], messageFrom('late.test'));
+    assert.match(await send(), /^550 5\.7\.1 .*\[waxseal signing\.unmatched /);
+    await writeFile(keyFile, testCertificate('one.test').key);
+    await reload(lab.waxseal, 1);
+    assert.match(await send(), /^250 /);
+    client.close();
+  });
+
+  it('goes on signing when a reload finds no manifest, and says which one is gone', async () => {
+    lab = await MailLab.start({ 'sink.test': {} }, ['signer.test']);
+    await rm(join(lab.waxseal.dir, 'keys', 'keyring.yaml'));
+    assert.match(await failedReload(lab.waxseal), /keyring\.yaml is gone.*signer\.test.*restart/);
+    const client = await RawClient.session(lab.waxseal.port);
+    assert.match(await client.send('a@signer.test', ['a@sink.test'], MESSAGE), /^250 /);
+    client.close();
+  });
+
+  it('answers 451 at MAIL with an empty keyring, until there is a domain', async () => {
+    lab = await MailLab.start({ 'sink.test': {} }, ['signer.test']);
+    await lab.waxseal.end();
+    await rm(join(lab.waxseal.dir, 'keys'), { recursive: true });
+    await mkdir(join(lab.waxseal.dir, 'keys'));
+    lab.waxseal.records.length = 0;
+    await lab.waxseal.serve();
+    const client = await RawClient.session(lab.waxseal.port);
+    const refusal = await client.command('MAIL FROM:<a@signer.test>');
+    assert.match(refusal, /^451 4\.7\.5 .*\[waxseal mail\.keyring /);
+    await lab.waxseal.makeKeys('signer.test');
+    await reload(lab.waxseal);
+    assert.match(await client.send('a@signer.test', ['a@sink.test'], MESSAGE), /^250 /);
+    client.close();
+  });
+
   it('takes a new client list at SIGHUP, for sessions that are open too', async () => {
     lab = await MailLab.start({ 'sink.test': {} }, ['signer.test']);
     const client = await RawClient.session(lab.waxseal.port);
@@ -167,9 +211,11 @@ describe('waxseal serve', function () {
   });
 
   it('says 452 4.3.1 when the spool cannot be written, reads on, and the session lives', async () => {
+    const spool = await mkdtemp(join(tmpdir(), 'waxseal-spool-'));
     lab = await MailLab.start({ 'sink.test': {} }, ['signer.test'], {
-      spool: { dir: '/proc/waxseal-cannot-write-here', messageMemoryBytes: 1000 },
+      spool: { dir: spool, messageMemoryBytes: 1000 },
     });
+    await rm(spool, { recursive: true });
     const client = await RawClient.session(lab.waxseal.port);
     const big = Buffer.concat([MESSAGE, Buffer.alloc(2_000_000, 'line of text\r\n')]);
     assert.match(await client.send('a@signer.test', ['a@sink.test'], big), /^452 4\.3\.1 /);
@@ -194,6 +240,57 @@ describe('waxseal serve, when it cannot start', function () {
       return true;
     });
   });
+
+  const broken: [string, (waxseal: Waxseal) => Promise<unknown>, RegExp][] = [
+    [
+      'the keyring directory',
+      (one) => rm(join(one.dir, 'keys'), { recursive: true }),
+      /keyring directory .*keys does not exist/,
+    ],
+    [
+      'a good manifest',
+      (one) => writeFile(join(one.dir, 'keys', 'keyring.yaml'), 'junk'),
+      /keyring\.yaml/,
+    ],
+    [
+      'the spool directory',
+      (one) => one.configure({ spool: { dir: '/nonexistent/spool' } }),
+      /spool\.dir: \/nonexistent\/spool cannot be written/,
+    ],
+    [
+      'the certificates of clients',
+      async (one) => {
+        const { cert, key } = testCertificate('relay.test');
+        const paths = { certFile: 'cert.pem', keyFile: 'key.pem', clientCaFile: 'ca.pem' };
+        await writeFile(join(one.dir, paths.certFile), cert);
+        await writeFile(join(one.dir, paths.keyFile), key);
+        await writeFile(join(one.dir, paths.clientCaFile), 'junk');
+        await one.configure({ tls: paths });
+      },
+      /tls\.clientCaFile: there is no certificate/,
+    ],
+  ];
+  for (const [what, breakIt, message] of broken) {
+    it(`ends with 2 without ${what}, and config check says the same`, async () => {
+      waxseal = await Waxseal.prepare({});
+      await waxseal.makeKeys('signer.test');
+      await waxseal.cli('config', 'check');
+      await breakIt(waxseal);
+      await assert.rejects(waxseal.serve(), (error: Error) => {
+        assert.match(error.message, /ended with 2: /);
+        assert.match(error.message, message);
+        return true;
+      });
+      await assert.rejects(
+        waxseal.cli('config', 'check'),
+        (error: Error & { code?: unknown; stdout?: string }) => {
+          assert.equal(error.code, 2);
+          assert.match(error.stdout ?? '', message);
+          return true;
+        },
+      );
+    });
+  }
 
   it('says which address is taken', async () => {
     const taken = createServer();
@@ -221,14 +318,23 @@ describe('waxseal serve, when it cannot start', function () {
   });
 });
 
-async function reload(waxseal: Waxseal): Promise<void> {
+/** @param failures failed reloads that there were before */
+async function reload(waxseal: Waxseal, failures = 0): Promise<void> {
   const before = waxseal.records.filter(({ event }) => event === 'reloaded').length;
   waxseal.signal('SIGHUP');
   await waitFor('the reload', () => {
-    const failed = waxseal.records.find(({ event }) => event === 'reload-failed');
-    assert.equal(failed, undefined);
+    const failed = waxseal.records.filter(({ event }) => event === 'reload-failed');
+    assert.deepEqual(failed.slice(failures), []);
     return waxseal.records.filter(({ event }) => event === 'reloaded').length > before;
   });
+}
+
+/** Reloads, which must fail. @returns why it did */
+async function failedReload(waxseal: Waxseal): Promise<string> {
+  waxseal.signal('SIGHUP');
+  const failure = () => waxseal.records.find(({ event }) => event === 'reload-failed');
+  await waitFor('the complaint', () => failure() !== undefined);
+  return String(failure()?.reason);
 }
 
 /** True if a process holds a file open that was deleted from a directory. */
