@@ -94,15 +94,17 @@ async function checkMaterial(
   const warnings: ConfigProblem[] = [];
   for (const { settings: keys, check } of materialChecks) {
     if (missing.some(({ key }) => keys.some((one) => key.startsWith(one)))) continue;
-    const [key = ''] = keys;
-    const where = settings.find((row) => row.key === key)?.where ?? '';
+    const problem = (text: string): ConfigProblem => {
+      const named = keys.find((one) => text.startsWith(`${one}: `));
+      const key = named ?? keys[0] ?? '';
+      const where = settings.find((row) => row.key === key)?.where ?? '';
+      return { key, where, message: named === undefined ? text : text.slice(named.length + 2) };
+    };
     try {
-      const messages = await check(config);
-      warnings.push(...messages.map((message) => ({ key, where, message })));
+      warnings.push(...(await check(config)).map(problem));
     } catch (error) {
       if (!(error instanceof WaxsealError)) throw error;
-      const hint = error.hint === undefined ? '' : ` (${error.hint})`;
-      errors.push({ key, where, message: error.message + hint });
+      errors.push(problem(error.message + (error.hint === undefined ? '' : ` (${error.hint})`)));
     }
   }
   return { errors, warnings };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { testCertificate } from '../../support/mx-certificate.ts';
 import { runWaxseal } from '../../support/run-waxseal.ts';
 
 describe('waxseal: the frame around the commands', () => {
@@ -104,10 +105,40 @@ describe('waxseal: the frame around the commands', () => {
 
   it('config check lets warnings pass', async () => {
     const path = join(folder, 'wide.yaml');
-    await writeFile(path, 'server: {name: relay.example.com}\nclients: {allow: [0.0.0.0/0]}\n');
+    await mkdir(join(folder, 'empty'));
+    await writeFile(
+      path,
+      `server: {name: relay.example.com}\nclients: {allow: [0.0.0.0/0]}\nkeys: {dir: ${folder}/empty}\n`,
+    );
     const { code, stdout } = await runWaxseal(['config', 'check', '--config', path]);
     assert.equal(code, 0);
     assert.match(stdout, /^warning: .*open relay/);
+    assert.match(stdout, /^warning: .*keys\.dir: the keyring has no domain/m);
+  });
+
+  it('config check tries what serve would trip over', async () => {
+    const path = join(folder, 'material.yaml');
+    await writeFile(join(folder, 'cert.pem'), testCertificate('one.example').cert);
+    await writeFile(join(folder, 'key.pem'), testCertificate('two.example').key, { mode: 0o600 });
+    await writeFile(join(folder, 'junk'), 'junk');
+    const settings = {
+      server: { name: 'relay.example.com' },
+      listen: ['203.0.113.9:2525'],
+      tls: { certFile: `${folder}/cert.pem`, keyFile: `${folder}/key.pem` },
+      clients: { usersFile: `${folder}/junk` },
+      relay: { caFile: `${folder}/junk` },
+      keys: { dir: `${folder}/none` },
+      spool: { dir: `${folder}/junk` },
+    };
+    await writeFile(path, JSON.stringify(settings));
+    const { code, stdout } = await runWaxseal(['config', 'check', '--json', '--config', path]);
+    assert.equal(code, 2);
+    const { errors } = JSON.parse(stdout) as { errors: { key: string; message: string }[] };
+    assert.deepEqual(
+      errors.map(({ key }) => key),
+      ['listen', 'clients.usersFile', 'tls.certFile', 'relay.caFile', 'keys.dir', 'spool.dir'],
+    );
+    for (const { key, message } of errors) assert.ok(!message.startsWith(`${key}: `), message);
   });
 
   it('config check names files that are missing', async () => {
