@@ -66,12 +66,12 @@ const sections: convict.Schema<Config> = {
     sessions: setting(
       integer(1, 100_000),
       2000,
-      'Client sessions at the same time. Over it, an allowed client is greeted and gets 451 at MAIL.',
+      'Client sessions at the same time. Over it, a new connection is answered 421 and closed.',
     ),
     sessionsPerClient: setting(
       integer(1, 100_000),
       500,
-      'Sessions of one client address at the same time.',
+      'Sessions of one client address at the same time. Over it, an allowed client is greeted and gets 451 at MAIL.',
     ),
     messageBytes: setting(
       octets(1024, 4 * 1024 ** 3),
