@@ -28,6 +28,8 @@ export interface CommandReaderEvents {
   readonly contentEnded: (done: () => void) => void;
   /** All input is used up: the client has to send more. */
   readonly starved: () => void;
+  /** All input is used up and no more will come. */
+  readonly ended: () => void;
   /** Longest line in octets that may come now; asked with the beginning of a long one. */
   readonly lineLimit: (line: Buffer) => number;
 }
@@ -69,8 +71,10 @@ export class CommandReader extends SMTPStream {
     this.#run();
   }
 
-  /** A line without CRLF at the end of input is no command. */
-  override _flushData(): void {}
+  /** Runs at the end of input; a line without CRLF there is no command. */
+  override _flushData(): void {
+    this.#events.ended();
+  }
 
   #run(): void {
     let commands = 0;

@@ -42,6 +42,9 @@ export function tlsOptions(tls: ListenerTls) {
   };
 }
 
+/** For `net.createServer`: a client that has sent its FIN may still read (see `Session`). */
+const KEEP_WRITING = { allowHalfOpen: true };
+
 /** One listening socket, on smtp-server, whose connections are our sessions. */
 export class SessionServer extends SMTPServer {
   readonly #host: ServerHost;
@@ -54,6 +57,7 @@ export class SessionServer extends SMTPServer {
       authOptional: true,
       authMethods: ['PLAIN', 'LOGIN'],
       hideENHANCEDSTATUSCODES: false,
+      ...KEEP_WRITING,
       ...(tls === undefined ? {} : tlsOptions(tls)),
     });
     this.#host = host;

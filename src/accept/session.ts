@@ -45,6 +45,8 @@ export class Session extends SMTPConnection {
   readonly #watch: IdleWatch;
   /** Opened while its client had `limits.sessionsPerClient` sessions already. */
   readonly #overLimit: boolean;
+  /** The client has sent its FIN. */
+  #clientEnded = false;
   /** The reader has used up all input. */
   #starved = true;
   #errors = 0;
@@ -77,7 +79,7 @@ export class Session extends SMTPConnection {
       maxMessageBytes: limits.messageBytes,
       maxRecipients: limits.recipients,
       client: () => this.#client(),
-      refusal: () => this.#tooManySessions(),
+      refusal: () => this.#clientGone() ?? this.#tooManySessions(),
       fault: (where, error) => host.fault(`session.${where}`, error),
     });
     this.#watch = new IdleWatch(clock, limits.idleMs, () => this.#idle());
@@ -105,7 +107,6 @@ export class Session extends SMTPConnection {
   /** Greets at once: an allowed client is not kept waiting (contract, promise 6). */
   override init(): void {
     this._setListeners(() => this.connectionReady());
-    this._socket.once('end', () => this.#lost());
   }
 
   override _sendGreeting(): void {
@@ -135,6 +136,7 @@ export class Session extends SMTPConnection {
       content: (chunk) => this.#content(chunk),
       contentEnded: (done) => this.#contentEnded(done),
       starved: () => this.#starve(),
+      ended: () => this.#replies.whenBelow(1, () => this.close()),
       lineLimit: (line) =>
         this._nextHandler !== false || /^auth /i.test(line.toString('latin1', 0, 5))
           ? MAX_AUTH_BYTES
@@ -182,7 +184,6 @@ export class Session extends SMTPConnection {
     this.#exchange.abort('tls-started');
     this.#replies.flush();
     super.upgrade(callback, () => {
-      this._socket.once('end', () => this.#lost());
       this.#certificateName = this.#allowedCertificateName();
       if (this.#certificateName !== undefined) this.#host.admitted(this);
       this.#watch.weOwe();
@@ -198,6 +199,7 @@ export class Session extends SMTPConnection {
    */
   override _armTimeout(socket: Socket = this._socket): void {
     this.#topSocket = socket;
+    socket.once('end', () => this.#ended());
   }
 
   /** A client that does not read its replies owes us that. */
@@ -353,6 +355,25 @@ export class Session extends SMTPConnection {
     this.#exchange.abort('timeout');
     const text = `Nothing came for ${Math.round(this.#host.limits.idleMs / 1000)} s`;
     this.#say(localReply(421, '4.4.2', 'limits.idle', text));
+  }
+
+  /**
+   * FIN: the client is gone, or it has said all that it wants to say and still reads. Nobody can
+   * tell, so what has not gone out to the MX is given up, as for a client that is gone; what was
+   * asked is answered, and the session closes behind that. A message without its end owes nothing.
+   */
+  #ended(): void {
+    this.#clientEnded = true;
+    const { receiving } = this.#exchange;
+    this.#exchange.abort('connection-lost');
+    if (this._upgrading) this.destroy();
+    else if (receiving) this.close();
+  }
+
+  #clientGone() {
+    return this.#clientEnded
+      ? localReply(421, '4.4.2', 'client.gone', 'The connection was closed before this command')
+      : undefined;
   }
 
   #lost(reason: AbortReason = 'connection-lost'): void {

@@ -31,6 +31,7 @@ async function read(
       go(done);
     },
     starved: () => {},
+    ended: () => {},
     lineLimit: () => limit,
   });
   const octets = Buffer.from(text, 'latin1');
@@ -119,6 +120,7 @@ describe('CommandReader', () => {
       content: () => ({ rest: undefined, wait: undefined }),
       contentEnded: () => {},
       starved: () => {},
+      ended: () => {},
       lineLimit: () => 20,
     });
     await new Promise<void>((resolve) => reader.write('STARTTLS\r\nEVIL\r\n', () => resolve()));
