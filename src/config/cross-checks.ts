@@ -12,6 +12,7 @@ export interface Finding {
 
 /** Settings that are good one by one and wrong, or doubtful, together. */
 export const crossChecks: readonly ((config: Config) => readonly Finding[])[] = [
+  checkListen,
   checkTlsFiles,
   checkNames,
   checkOpenRelay,
@@ -28,6 +29,15 @@ function error(key: string, message: string): Finding {
 
 function warning(key: string, message: string): Finding {
   return { severity: 'warning', key, message };
+}
+
+/** The second of the two would find its port taken. */
+function checkListen({ listen }: Config): readonly Finding[] {
+  return listen
+    .filter((one) => one.startsWith('[::]:'))
+    .map((one) => one.replace('[::]', '0.0.0.0'))
+    .filter((other) => listen.includes(other))
+    .map((other) => error('listen', `"[::]" takes IPv4 too: leave ${other} out`));
 }
 
 function checkTlsFiles({ tls, clients }: Config): readonly Finding[] {

@@ -24,6 +24,7 @@ describe('configuration: settings that do not fit together', () => {
     ['relay.dataBudgetMs', 'relay: {dataBudgetMs: 120000}', /119999/],
     ['relay.finalDotBudgetMs', 'relay: {finalDotBudgetMs: 600000}', /599999/],
     ['spool.waitMs', 'spool: {waitMs: 180000}', /179999/],
+    ['listen', 'listen: ["0.0.0.0:25", "[::]:587", "0.0.0.0:587"]', /IPv4 too.*0\.0\.0\.0:587/],
     ['limits.messageBytes', 'spool: {diskBytes: 0, memoryBytes: 1MiB}', /can hold/],
     ['limits.headerBytes', 'limits: {messageBytes: 2048}', /limits\.messageBytes/],
     [
