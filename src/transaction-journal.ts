@@ -52,19 +52,23 @@ export class TransactionJournal {
     this.#reversePath = parameters.reversePath?.address ?? '';
   }
 
-  /** The MX is asked about a recipient; this is what is said of it should no answer come. */
+  /** A recipient was named; this is what is said of it should no answer come. */
   asked(mailbox: Mailbox): void {
-    this.recipient(mailbox, NO_ANSWER);
+    if (this.#recipients.size < MAX_LISTED_RECIPIENTS || this.#recipients.has(mailbox.address)) {
+      this.#list(mailbox, NO_ANSWER);
+    } else {
+      this.#notListed += 1;
+    }
   }
 
-  /** The reply that decides a recipient so far. */
+  /** The reply that decides a recipient so far, after `asked`. */
   recipient(mailbox: Mailbox, reply: Reply): void {
-    if (this.#recipients.size >= MAX_LISTED_RECIPIENTS && !this.#recipients.has(mailbox.address)) {
-      this.#notListed += 1;
-      return;
-    }
+    if (this.#recipients.has(mailbox.address)) this.#list(mailbox, reply);
+  }
+
+  #list({ address }: Mailbox, reply: Reply): void {
     const outcome = isPositive(reply) ? 'accepted' : outcomeOf(reply);
-    this.#recipients.set(mailbox.address, { recipient: mailbox.address, outcome, reply });
+    this.#recipients.set(address, { recipient: address, outcome, reply });
   }
 
   /** The outcome of the whole message, for every recipient that was accepted at RCPT. */

@@ -112,6 +112,7 @@ export class LiveTransaction implements Transaction {
   async rcpt(recipient: Mailbox): Promise<Reply> {
     const state = this.#state;
     if (state.kind !== 'envelope') return outOfOrder('RCPT');
+    this.#journal.asked(recipient);
     const { allowAddressLiterals } = this.#parts;
     const refusal =
       judge(rcptRules, { recipient, allowAddressLiterals }) ?? this.#chooseLeg(state, recipient);
@@ -119,7 +120,6 @@ export class LiveTransaction implements Transaction {
     const open = state.leg;
     if (open === undefined) return outOfOrder('RCPT');
     open.live += 1;
-    this.#journal.asked(recipient);
     const reply = await open.leg.rcpt(recipient);
     if (isPositive(reply)) this.#accepted.push(recipient);
     else open.live -= 1;

@@ -289,7 +289,7 @@ describe('a hostile client', function () {
       '<a@evil.test@good.test>': /^501 /,
       '<a@good.test,b@evil.test>': /^501 /,
       '<a@good.test> <b@evil.test>': /^501 /,
-      '<a@[127.0.1.2]>': /^550 5\.4\.4 .*\[waxseal route\.address-literal \S+\]$/,
+      '<a@[127.0.1.2]>': /^550 5\.4\.4 .*\[waxseal rcpt\.address-literal \S+\]$/,
       '<a@[IPv6:::ffff:127.0.1.2]>': /^550 5\.4\.4 /,
       '<a@127.0.1.2>': /^501 /,
       '<a@0x7f000102>': /^501 /,

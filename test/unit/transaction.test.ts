@@ -331,6 +331,16 @@ describe('LiveTransaction', () => {
     assert.equal(ended().recipients[0]?.outcome, 'deferred');
   });
 
+  it('lists a hundred recipients and counts the others', async () => {
+    const transaction = begin();
+    await transaction.mail(MAIL);
+    for (let index = 0; index < 130; index += 1)
+      await transaction.rcpt(mailbox(`b${index}@y.test`));
+    transaction.abort('quit');
+    assert.equal(ended().recipients.length, 100);
+    assert.equal(ended().recipientsNotListed, 30);
+  });
+
   it('logs nothing for a transaction that never had a MAIL', () => {
     begin().abort('quit');
     assert.equal(records.length, 0);
