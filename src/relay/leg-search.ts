@@ -99,7 +99,7 @@ export class HostSearch {
   /** The session found last is not it. */
   turnDown(client: SmtpClient, fault: Fault): void {
     this.#tried.push({ host: client.host, address: client.address, step: 'mail', fault });
-    void client.quit(ENDING_MS);
+    client.quit();
   }
 
   /** @returns the next session, or the reply when there is none or time is up */
@@ -223,9 +223,6 @@ export class HostSearch {
     this.#tried.push({ host, address, step: 'connect', fault: { kind: 'closed', detail } });
   }
 }
-
-/** How long a session that ends politely may take for it. */
-export const ENDING_MS = 5000;
 
 const HOSTS_FAULTS = ['ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH'];
 

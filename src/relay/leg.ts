@@ -1,7 +1,7 @@
 import type { Mailbox, MailParameters } from '../mail/envelope.ts';
 import type { RemoteReply, Reply } from '../mail/reply.ts';
 import type { Destination } from './destination.ts';
-import { ENDING_MS, HostSearch, type LegDependencies } from './leg-search.ts';
+import { HostSearch, type LegDependencies } from './leg-search.ts';
 import type { SmtpClient } from './smtp-client.ts';
 import type { Answer, ContentResult } from './smtp-client-answer.ts';
 import type { MessageSource } from './smtp-client-content.ts';
@@ -157,7 +157,7 @@ export class Leg {
       this.#state = { kind: 'data', client: result.client };
     } else {
       this.#state = { kind: 'refused', reply: result.reply };
-      void client.quit(ENDING_MS);
+      client.quit();
     }
     return result.reply;
   }
@@ -214,7 +214,7 @@ export class Leg {
         return;
       case 'open':
       case 'done':
-        void state.client.quit(ENDING_MS);
+        state.client.quit();
         return;
       case 'data':
       case 'sending':
@@ -222,15 +222,15 @@ export class Leg {
     }
   }
 
-  /** The transaction is over: QUIT where that can be said. Resolves when the socket is gone. */
-  async finish(): Promise<void> {
+  /** The transaction is over: QUIT where that can be said. */
+  finish(): void {
     const state = this.#state;
     if (state.kind !== 'done') {
       this.abort();
       return;
     }
     this.#state = { kind: 'ended' };
-    await state.client.quit(ENDING_MS);
+    state.client.quit();
   }
 
   #isIn(kind: State['kind']): boolean {
@@ -253,7 +253,7 @@ export class Leg {
       this.#took(client, search);
       const refusal = this.#lacking(client);
       if (refusal !== undefined) {
-        void client.quit(ENDING_MS);
+        client.quit();
         return this.#refuse(opening, refusal);
       }
       const together = client.facts.pipelining ? [...waiting] : [];
@@ -274,7 +274,7 @@ export class Leg {
         return;
       }
       if (mail.kind === 'final') {
-        void client.quit(ENDING_MS);
+        client.quit();
         return this.#refuse(opening, mail.reply);
       }
       search.turnDown(client, mail.fault);
@@ -350,7 +350,7 @@ export class Leg {
       this.#took(client, search);
       const refusal = this.#lacking(client);
       if (refusal !== undefined) {
-        void client.quit(ENDING_MS);
+        client.quit();
         return failed(refusal);
       }
       const { mail, rcpts } = await this.#envelope(client, this.#accepted, dueMs);

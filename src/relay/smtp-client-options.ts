@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
+import SMTPConnection, { type SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
 import type { Clock } from '../base/clock.ts';
 
 export interface SmtpClientOptions {
@@ -35,3 +35,10 @@ export function stockOptions(options: SmtpClientOptions): SMTPConnectionOptions 
     socketCloseTimeout: 0,
   };
 }
+
+/** What nodemailer's class has and does not declare. */
+interface Stock {
+  _actionSTARTTLS(reply: string): void;
+  _upgradeConnection(callback: (error: Error | null, secured?: boolean) => void): void;
+}
+export const stock = SMTPConnection.prototype as unknown as Stock;

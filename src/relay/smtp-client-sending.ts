@@ -35,6 +35,11 @@ export class Sending {
     return this.writer.flushed ? this.#held : undefined;
   }
 
+  /** What the server owes, for people. */
+  get awaited(): string {
+    return this.writer.ended ? 'the final dot' : 'the content';
+  }
+
   /** Writes no more, and gives the result. */
   end(result: ContentResult): void {
     this.writer.stop();

@@ -18,7 +18,7 @@ import {
   type ServerFacts,
   textForStock,
 } from './smtp-client-facts.ts';
-import { type SmtpClientOptions, stockOptions } from './smtp-client-options.ts';
+import { type SmtpClientOptions, stock, stockOptions } from './smtp-client-options.ts';
 import { CommandQueue } from './smtp-client-queue.ts';
 import { type ContentTimes, Sending } from './smtp-client-sending.ts';
 import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
@@ -41,12 +41,7 @@ import { type TlsFacts, tlsFacts } from './smtp-client-tls.ts';
  * earlier is unasked-for, and no 2xx of that kind is ever passed on.
  */
 
-/** What nodemailer's class has and does not declare. */
-interface Stock {
-  _actionSTARTTLS(reply: string): void;
-  _upgradeConnection(callback: (error: Error | null, secured?: boolean) => void): void;
-}
-const stock = SMTPConnection.prototype as unknown as Stock;
+const GIVEN_UP: Fault = { kind: 'closed', detail: 'given up by the relay' };
 
 /** Idle time before TCP asks whether the server is still there. */
 const KEEPALIVE_MS = 30_000;
@@ -155,21 +150,24 @@ export class SmtpClient extends SMTPConnection {
   }
 
   /**
-   * Ends the session politely. Where a command or content is under way it can only be dropped.
-   *
-   * @param waitMs how long the answer is waited for before the socket is destroyed
+   * Ends the session politely. Nothing depends on the answer to QUIT, so it is not waited for. Where
+   * a command or content is under way the connection can only be dropped.
    */
-  override async quit(waitMs = 0): Promise<void> {
+  override quit(): void {
     const busy = this.#queue.onWire > 0 || this.#inData || this.#settleSetup !== undefined;
-    if (this.#fault === undefined && !busy) {
-      await this.#ask('QUIT', commandLine('QUIT'), 2, this.#clock.monotonicMs() + waitMs);
+    if (this.#fault !== undefined || busy) {
+      this.destroy();
+      return;
     }
-    this.destroy();
+    this.#end(GIVEN_UP);
+    this.#wire.end(commandLine('QUIT'));
+    // TLS hands it to the kernel in these turns; where the window is full it stays unsaid.
+    void nextTurn().then(() => this.close());
   }
 
   /** Drops the connection as it stands; content on its way is not completed. */
   destroy(): void {
-    this.#fail({ kind: 'closed', detail: 'given up by the relay' });
+    this.#fail(GIVEN_UP);
   }
 
   /** Drops the connection, unless the final dot has left: then its answer is waited for. */
@@ -469,13 +467,8 @@ export class SmtpClient extends SMTPConnection {
   }
 
   #overdue(): Fault {
-    return { kind: 'timeout', detail: `no answer to ${this.#waitedFor()} in time` };
-  }
-
-  #waitedFor(): string {
-    const writer = this.#sending?.writer;
-    if (writer !== undefined) return writer.ended ? 'the final dot' : 'the content';
-    return this.#queue.command ?? this.#stepCommand;
+    const awaited = this.#sending?.awaited ?? this.#queue.command ?? this.#stepCommand;
+    return { kind: 'timeout', detail: `no answer to ${awaited} in time` };
   }
 
   #lost(detail: string): void {
@@ -484,9 +477,14 @@ export class SmtpClient extends SMTPConnection {
 
   #fail(fault: Fault): void {
     if (this.#fault !== undefined) return;
+    this.#end(fault);
+    this.close();
+  }
+
+  /** From here on every question has that fault for an answer. */
+  #end(fault: Fault): void {
     this.#fault = fault;
     this.#deadline.stop();
-    this.close();
     const settleSetup = this.#settleSetup;
     this.#settleSetup = undefined;
     settleSetup?.({ ok: false, step: this.#step, fault });

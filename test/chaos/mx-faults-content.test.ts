@@ -109,7 +109,7 @@ describe('faults of an MX while content is sent', () => {
         await nextTurn();
         session.write(`${refusal}\r\n`);
         assert.equal(said(await asked), `answered ${refusal}`);
-        await leg.finish();
+        leg.finish();
         await assertCutShort(session);
       }
     });

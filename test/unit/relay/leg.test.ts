@@ -44,7 +44,7 @@ describe('Leg', () => {
     );
     assert.equal(result.kind, 'answered');
     assert.equal(text(result.reply), '250 2.0.0 queued | 2.0.0 as 4711');
-    await leg.finish();
+    leg.finish();
     const session = await mx.session(0);
     await session.closed;
     assert.deepEqual(session.commands, [
@@ -154,7 +154,7 @@ describe('Leg', () => {
       await leg.data();
       const result = await leg.send(inMemory(Buffer.alloc(bytes, '0123456\r\n')), dueIn());
       assert.equal(`${result.kind} ${text(result.reply)}`, 'answered 250 2.0.0 queued');
-      await leg.finish();
+      leg.finish();
       assert.equal(mx.contents.length, 1);
     }
   });

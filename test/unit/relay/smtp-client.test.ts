@@ -9,7 +9,13 @@ import { NO_EXTENSIONS, readServerFacts } from '../../../src/relay/smtp-client-f
 import type { SmtpClientOptions } from '../../../src/relay/smtp-client-options.ts';
 import { RelayTls } from '../../../src/relay/smtp-client-tls.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { type FakeMx, type MxOptions, type MxScript, startMx } from '../../support/mx.ts';
+import {
+  type FakeMx,
+  type MxOptions,
+  type MxScript,
+  type MxSession,
+  startMx,
+} from '../../support/mx.ts';
 import { testCertificate } from '../../support/mx-certificate.ts';
 import { inMemory, mailbox } from '../../support/mx-leg.ts';
 
@@ -198,10 +204,28 @@ describe('SmtpClient, and why the stock connection does not do', () => {
     const clock = new ManualClock();
     const mx = await mxWith({});
     const { client } = await ours(mx, { clock });
-    await client.quit(1000);
+    client.quit();
     await (await mx.session(0)).closed;
     assert.equal(clock.waiting, 0);
     assert.deepEqual((await mx.session(0)).commands, ['EHLO relay.example', 'QUIT']);
+  });
+
+  it('says QUIT and goes, whether or not that is ever answered', async () => {
+    const quit = async (session: MxSession) => {
+      await session.closed;
+      return undefined;
+    };
+    for (const options of [{}, { tls: CERTIFICATE }]) {
+      const clock = new ManualClock();
+      const mx = await mxWith({ quit }, options);
+      const { client } = await ours(mx, { clock });
+      client.quit();
+      const session = await mx.session(0);
+      await session.closed;
+      assert.equal(session.commands.at(-1), 'QUIT');
+      assert.equal(clock.waiting, 0);
+      assert.equal((await client.rset(FOREVER)).kind, 'closed');
+    }
   });
 
   it('reads keywords at the start of a line only', () => {
