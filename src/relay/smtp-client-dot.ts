@@ -21,6 +21,9 @@ export type DotJudgement =
  * kind, noise and a 421 take nothing back: the MX has accepted, and answering 451 would deliver
  * the message twice.
  *
+ * A dot has left when the kernel took it. An MX that says 2xx while the end of a message still lies
+ * in the kernel's buffers, and takes no more of it, cannot be told from one that has read it all.
+ *
  * @param unasked whether the first reply began before the dot was written
  */
 export function judgeDotReplies(
