@@ -177,7 +177,7 @@ describe('routing by a real BIND', function () {
   });
 
   it('refuses address literals', async () => {
-    await isRefused(`a@[${MX_ADDRESSES.one}]`, /^550 5\.4\.4 .*route\.address-literal/);
+    await isRefused(`a@[${MX_ADDRESSES.one}]`, /^550 5\.4\.4 .*rcpt\.address-literal/);
   });
 
   it('goes where a route says, the exact name before the suffix', async () => {
