@@ -135,7 +135,6 @@ function legDependencies({ config, clock, router, ca }: LiveParts): LegDependenc
       greetingTimeoutMs: relay.greetingTimeoutMs,
       rcptBudgetMs: relay.rcptBudgetMs,
       dataBudgetMs: relay.dataBudgetMs,
-      finalDotBudgetMs: relay.finalDotBudgetMs,
       lateReplyMs: LATE_REPLY_MS,
       sourceAddress: { ...(ipv4 === '' ? {} : { ipv4 }), ...(ipv6 === '' ? {} : { ipv6 }) },
     },

@@ -11,7 +11,7 @@ import {
 } from './mail/header-fields.ts';
 import { dateField, messageIdField, receivedField } from './mail/received.ts';
 import { type LocalReply, localReply } from './mail/reply.ts';
-import type { SigningKeyring } from './mail/signer.ts';
+import type { SigningKey, SigningKeyring } from './mail/signer.ts';
 import type { ContentFacts } from './mail/transaction.ts';
 import type { Intake } from './message-intake.ts';
 import { type ContentPolicy, contentRules } from './policy/content-rules.ts';
@@ -105,8 +105,7 @@ export class MessageSeal {
       journal.unsigned = plan.why;
       return { kind: 'sealed', prefix: Buffer.concat([received, ...added].map(octetsOf)) };
     }
-    const overdue = new AbortController();
-    const cancel = clock.after(signingTimeMs(message.dueMs, clock), () => overdue.abort());
+    const bound = this.#boundSigning(plan.keys, message.dueMs);
     try {
       const signatures = await signMessage({
         fields: [...added, ...header.fields],
@@ -114,7 +113,7 @@ export class MessageSeal {
         keys: plan.keys,
         options: signature,
         nowS: Math.floor(wallMs / 1000),
-        signal: overdue.signal,
+        signal: bound?.signal,
       });
       journal.signed(plan.keys);
       const prefix = Buffer.concat([received.octets, signatures, ...added.map(octetsOf)]);
@@ -124,8 +123,20 @@ export class MessageSeal {
       const text = `Signing for ${authorDomain} failed, try again later`;
       return { kind: 'refused', reply: localReply(451, '4.7.5', 'signing.failed', text) };
     } finally {
-      cancel();
+      bound?.cancel();
     }
+  }
+
+  /** A time limit for signers that wait for the network; local ones need none. */
+  #boundSigning(
+    keys: readonly SigningKey[],
+    dueMs: number,
+  ): { readonly signal: AbortSignal; readonly cancel: () => void } | undefined {
+    if (!keys.some(({ signer }) => signer.remote)) return undefined;
+    const { clock } = this.#options;
+    const overdue = new AbortController();
+    const cancel = clock.after(signingTimeMs(dueMs, clock), () => overdue.abort());
+    return { signal: overdue.signal, cancel };
   }
 
   /** Date and Message-ID where they are missing and the configuration adds them. */

@@ -10,6 +10,7 @@ import { SigningError } from './keys-error.ts';
 export function localSigner(algorithm: KeyAlgorithm, privateKey: KeyObject): Signer {
   return {
     algorithm: algorithm.dkim,
+    remote: false,
     sign: async (octets, signal) => {
       if (signal?.aborted === true) throw aborted();
       try {

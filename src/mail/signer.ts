@@ -6,6 +6,8 @@ export type DkimAlgorithm = 'rsa-sha256' | 'ed25519-sha256';
 /** A private key that can sign, local or remote. */
 export interface Signer {
   readonly algorithm: DkimAlgorithm;
+  /** Signing waits for the network, so the wait needs a bound. */
+  readonly remote: boolean;
   /**
    * Signs canonicalised header octets (RFC 6376 section 3.7). The signer hashes them itself:
    * RSA with SHA-256; Ed25519 signs the 32-octet SHA-256 (RFC 8463 section 3).

@@ -17,8 +17,6 @@ export interface LegOptions {
   readonly rcptBudgetMs: number;
   /** From DATA to its reply. */
   readonly dataBudgetMs: number;
-  /** From the client's final dot to the reply. */
-  readonly finalDotBudgetMs: number;
   /** How long a reply that missed the final dot's budget is still listened for, for the log. */
   readonly lateReplyMs: number;
   readonly sourceAddress: { readonly ipv4?: string; readonly ipv6?: string };

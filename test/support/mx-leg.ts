@@ -29,7 +29,6 @@ export const LEG_OPTIONS: LegOptions = {
   greetingTimeoutMs: 10_000,
   rcptBudgetMs: 10_000,
   dataBudgetMs: 10_000,
-  finalDotBudgetMs: 10_000,
   lateReplyMs: 0,
   sourceAddress: {},
 };

@@ -47,6 +47,7 @@ export function testKey(
     record: `v=DKIM1; k=${rsa ? 'rsa' : 'ed25519'}; h=sha256; p=${p}`,
     signer: {
       algorithm,
+      remote: false,
       sign: (octets) => {
         // RFC 8463 section 3: Ed25519 signs the SHA-256 of what RSA would hash.
         const input = rsa ? octets : createHash('sha256').update(octets).digest();

@@ -189,7 +189,7 @@ describe('sign message', () => {
     const cause = new Error('throttled');
     const broken: TestKey = {
       ...PROVIDER,
-      signer: { algorithm: 'ed25519-sha256', sign: () => Promise.reject(cause) },
+      signer: { algorithm: 'ed25519-sha256', remote: false, sign: () => Promise.reject(cause) },
     };
     await assert.rejects(signed(MESSAGE, [RSA, broken]), (error: unknown) => {
       assert.ok(error instanceof SigningError);
@@ -203,7 +203,7 @@ describe('sign message', () => {
   it('takes no signature of the wrong length', async () => {
     const empty: TestKey = {
       ...RSA,
-      signer: { algorithm: 'rsa-sha256', sign: async () => Buffer.alloc(0) },
+      signer: { algorithm: 'rsa-sha256', remote: false, sign: async () => Buffer.alloc(0) },
     };
     await assert.rejects(signed(MESSAGE, [empty]), { code: 'signing-failed' });
   });
@@ -215,6 +215,7 @@ describe('sign message', () => {
       ...ED25519,
       signer: {
         algorithm: 'ed25519-sha256',
+        remote: false,
         sign: async (_, given) => {
           seen.push(given);
           return Buffer.alloc(64);

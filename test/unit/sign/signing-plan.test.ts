@@ -4,7 +4,8 @@ import { planSigning, type SigningPolicy } from '../../../src/sign/signing-plan.
 
 function key(domain: string, selector: string): SigningKey {
   const sign = () => Promise.reject(new Error('not used'));
-  return { domain, selector, signatureBytes: 256, signer: { algorithm: 'rsa-sha256', sign } };
+  const signer = { algorithm: 'rsa-sha256', remote: false, sign } as const;
+  return { domain, selector, signatureBytes: 256, signer };
 }
 
 const KEYS: Readonly<Record<string, SigningKeys>> = {
