@@ -1,5 +1,6 @@
 import type convict from 'convict';
 import type { Config } from './config.ts';
+import { defaultHeaderLists } from './default-header-lists.ts';
 import { listFormat } from './format.ts';
 import { domain } from './network-formats.ts';
 import { oneOf, onOff, seconds } from './scalar-formats.ts';
@@ -41,34 +42,17 @@ export const signingSchema: convict.Schema<Config['signing']> = {
   headers: {
     alwaysOversigned: setting(
       listFormat(headerName),
-      ['From', 'To', 'Cc', 'Subject', 'Date', 'Reply-To'],
+      [...defaultHeaderLists.alwaysOversigned],
       'Fields signed once more than they are there, even when absent, so that nobody can add one. From has to be among them.',
     ),
     oversignedIfPresent: setting(
       listFormat(headerNameOrPrefix),
-      [
-        'Sender',
-        'Message-ID',
-        'MIME-Version',
-        'Content-Type',
-        'Content-Transfer-Encoding',
-        'In-Reply-To',
-        'References',
-        'List-Unsubscribe',
-        'List-Unsubscribe-Post',
-      ],
+      [...defaultHeaderLists.oversignedIfPresent],
       'Fields signed once more than they are there, if they are there.',
     ),
     signedIfPresent: setting(
       listFormat(headerNameOrPrefix),
-      [
-        'Resent-*',
-        'List-*',
-        'Content-ID',
-        'Content-Description',
-        'Content-Disposition',
-        'Feedback-ID',
-      ],
+      [...defaultHeaderLists.signedIfPresent],
       'Fields signed as often as they are there. A field in several lists counts for the first; a name written out counts before one with `*`.',
     ),
   },

@@ -14,31 +14,6 @@ export interface HeaderLists {
   readonly signedIfPresent: readonly string[];
 }
 
-/** The lists that stand in the default configuration. */
-export const defaultHeaderLists: HeaderLists = {
-  alwaysOversigned: ['From', 'To', 'Cc', 'Subject', 'Date', 'Reply-To'],
-  oversignedIfPresent: [
-    'Sender',
-    'Message-ID',
-    'MIME-Version',
-    'Content-Type',
-    'Content-Transfer-Encoding',
-    'In-Reply-To',
-    'References',
-    // RFC 8058 section 4 wants these two covered.
-    'List-Unsubscribe',
-    'List-Unsubscribe-Post',
-  ],
-  signedIfPresent: [
-    'Resent-*',
-    'List-*',
-    'Content-ID',
-    'Content-Description',
-    'Content-Disposition',
-    'Feedback-ID',
-  ],
-};
-
 /**
  * Fields that change or come on the way (RFC 6376 section 5.4.1), or that must not be there: signing
  * them breaks the signature sooner or later, so the configuration refuses them.

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { defaultHeaderLists } from '../../src/config/default-header-lists.ts';
 import type { Client } from '../../src/mail/client.ts';
 import type { Mailbox } from '../../src/mail/envelope.ts';
 import type { SigningKey, SigningKeyring } from '../../src/mail/signer.ts';
 import { MessageIntake } from '../../src/message-intake.ts';
 import { MessageSeal, type Sealed, type SealOptions } from '../../src/message-seal.ts';
-import { defaultHeaderLists, HeaderSelection } from '../../src/sign/header-selection.ts';
+import { HeaderSelection } from '../../src/sign/header-selection.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import { TransactionJournal } from '../../src/transaction-journal.ts';
 import { ManualClock } from '../support/manual-clock.ts';

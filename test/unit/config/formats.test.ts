@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { defaultHeaderLists } from '../../../src/config/default-header-lists.ts';
 import { editDistance, nearestName } from '../../../src/config/nearest-name.ts';
 import {
   isFullyQualified,
@@ -9,11 +10,7 @@ import {
 } from '../../../src/config/network-formats.ts';
 import { milliseconds, octets, onOff } from '../../../src/config/scalar-formats.ts';
 import { headerName, headerNameOrPrefix, unmatched } from '../../../src/config/signing-formats.ts';
-import {
-  defaultHeaderLists,
-  type HeaderLists,
-  HeaderSelection,
-} from '../../../src/sign/header-selection.ts';
+import { type HeaderLists, HeaderSelection } from '../../../src/sign/header-selection.ts';
 import { build } from './build.ts';
 
 describe('configuration: formats', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { defaultHeaderLists } from '../../../src/config/default-header-lists.ts';
 import { fieldOf } from '../../../src/mail/header-fields.ts';
-import { defaultHeaderLists, HeaderSelection } from '../../../src/sign/header-selection.ts';
+import { HeaderSelection } from '../../../src/sign/header-selection.ts';
 
 const SELECTION = new HeaderSelection(defaultHeaderLists);
 const ALWAYS = 'from to cc subject date reply-to';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { defaultHeaderLists } from '../../../src/config/default-header-lists.ts';
 import { HeaderCollector } from '../../../src/mail/header-collector.ts';
 import { fieldOf } from '../../../src/mail/header-fields.ts';
 import { createBodyHasher } from '../../../src/sign/body-hasher.ts';
@@ -8,7 +9,7 @@ import {
   type SignatureOptions,
   signatureFieldBytes,
 } from '../../../src/sign/dkim-signature.ts';
-import { defaultHeaderLists, HeaderSelection } from '../../../src/sign/header-selection.ts';
+import { HeaderSelection } from '../../../src/sign/header-selection.ts';
 import { type MessageToSign, signMessage } from '../../../src/sign/sign-message.ts';
 import { SigningError } from '../../../src/sign/signing-error.ts';
 import { mailauthVerdicts, type TestKey, testKey } from '../../support/test-signer.ts';
