@@ -62,9 +62,12 @@ export async function startRelay(stage: Stage): Promise<System> {
   await writeFile(configFile, JSON.stringify(relayConfig(stage, dir, port), null, 2));
   await makeKeys(configFile);
   const logFile = join(dir, 'relay.log');
-  const profile =
-    stage.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${stage.profileDir}`];
-  const command = [process.execPath, ...profile, CLI, 'serve', '--config', configFile];
+  // As users run it, so that the flags of its first line hold; a profile needs more of them.
+  const interpreter =
+    stage.profileDir === undefined
+      ? []
+      : [process.execPath, '--cpu-prof', `--cpu-prof-dir=${stage.profileDir}`];
+  const command = [...interpreter, CLI, 'serve', '--config', configFile];
   const child = startChild('relay', 'sh', withManyFiles(command), { logFile });
   try {
     await waitUntilAccepting(HOST, port, () => !child.hasExited);
