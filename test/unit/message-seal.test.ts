@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { defaultHeaderLists } from '../../src/config/default-header-lists.ts';
-import type { Client } from '../../src/mail/client.ts';
 import type { Mailbox } from '../../src/mail/envelope.ts';
 import type { SigningKey, SigningKeyring } from '../../src/mail/signer.ts';
 import { MessageIntake } from '../../src/message-intake.ts';
@@ -8,19 +7,11 @@ import { MessageSeal, type Sealed, type SealOptions } from '../../src/message-se
 import { HeaderSelection } from '../../src/sign/header-selection.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import { TransactionJournal } from '../../src/transaction-journal.ts';
+import { ALLOWED_CLIENT } from '../support/allowed-client.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { mailauthVerdicts, testKey } from '../support/test-signer.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const CLIENT: Client = {
-  address: '192.0.2.1',
-  port: 1,
-  heloName: 'client.test',
-  protocol: 'ESMTP',
-  tls: undefined,
-  identity: undefined,
-  allowedBy: 'address',
-};
 const RECIPIENT: Mailbox = {
   address: 'b@y.test',
   localPart: 'b',
@@ -49,7 +40,7 @@ describe('MessageSeal', () => {
     change: Partial<SealOptions> = {},
     nullSender = false,
   ): Promise<Sealed> {
-    journal = new TransactionJournal('id1', CLIENT, clock);
+    journal = new TransactionJournal('id1', ALLOWED_CLIENT, clock);
     const limits = {
       dir: '/nowhere',
       messageMemoryBytes: 1e6,
@@ -82,7 +73,7 @@ describe('MessageSeal', () => {
     };
     return new MessageSeal(options).seal({
       id: 'id1',
-      client: CLIENT,
+      client: ALLOWED_CLIENT,
       mail: {
         reversePath: nullSender ? undefined : RECIPIENT,
         sizeBytes: undefined,

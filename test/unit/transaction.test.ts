@@ -8,17 +8,9 @@ import type { Sealed } from '../../src/message-seal.ts';
 import type { DotResult } from '../../src/relay/leg.ts';
 import { Spool } from '../../src/spool/spool.ts';
 import { type Leg, LiveTransaction, type TransactionParts } from '../../src/transaction.ts';
+import { ALLOWED_CLIENT } from '../support/allowed-client.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
-const CLIENT: Client = {
-  address: '192.0.2.1',
-  port: 1,
-  heloName: 'client.test',
-  protocol: 'ESMTP',
-  tls: undefined,
-  identity: undefined,
-  allowedBy: 'address',
-};
 const MAIL = {
   reversePath: mailbox('a@x.test'),
   sizeBytes: undefined,
@@ -107,7 +99,7 @@ describe('LiveTransaction', () => {
     spool = new Spool(options, clock);
   });
 
-  function begin(client: Client = CLIENT): LiveTransaction {
+  function begin(client: Client = ALLOWED_CLIENT): LiveTransaction {
     const log: Partial<Log> = {
       transaction: (record) => records.push(record),
       lateReply: (record) => late.push(record),
@@ -186,7 +178,7 @@ describe('LiveTransaction', () => {
   });
 
   it('asks no MX before MAIL was judged, and refuses a client that is not allowed', async () => {
-    const transaction = begin({ ...CLIENT, allowedBy: undefined });
+    const transaction = begin({ ...ALLOWED_CLIENT, allowedBy: undefined });
     const reply = await transaction.mail(MAIL);
     assert.equal(reply.code, 530);
     assert.equal(legs.size, 0);
