@@ -54,9 +54,10 @@ export async function activateKeys(
   }
   const after = withActive(entry, chosen, access.clock.wallMs());
   if (!request.force) refuseEd25519Alone(after);
-  for (const { selector, algorithm, publicKey, backend } of chosen) {
+  for (const { selector, algorithm, publicKey, backend, material } of chosen) {
     const connected = await access.connect(backend, 'must-exist');
-    await probeSigner(connected, { domain: entry.domain, selector, algorithm, publicKey });
+    const { domain } = entry;
+    await probeSigner(connected, { domain, selector, algorithm, publicKey, material });
   }
   const checks = await Promise.all(chosen.map((key) => checkRecord(entry.domain, key, lookup)));
   if (!request.force && checks.some((check) => check.verdict !== 'seen')) {

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Signer } from '../mail/signer.ts';
+import type { KeyMaterial } from './manifest.ts';
 import type { KeyIdentity } from './sealed-key.ts';
 
 /** What a back end may need; each takes what it knows. */
@@ -19,6 +20,32 @@ export interface BackendOptions {
 export interface StoredKey extends KeyIdentity {
   /** The value of `p=`. */
   readonly publicKey: string;
+  /** Where this back end keeps it; as `create` or `keep` gave it. */
+  readonly material?: KeyMaterial | undefined;
+}
+
+/** What making or keeping a key gave. */
+export interface KeptKey {
+  readonly publicKey: KeyObject;
+  /** For the manifest; undefined where domain and selector are enough. */
+  readonly material: KeyMaterial | undefined;
+}
+
+/** How giving a private key up went. */
+export type Destruction =
+  | { readonly kind: 'done' }
+  /** Can be taken back until then (UTC, ISO 8601). */
+  | { readonly kind: 'scheduled'; readonly until: string };
+
+/** A private key that a back end keeps and that no manifest lists. */
+export interface OrphanKey {
+  /** How the back end names it: an ARN, a path. */
+  readonly reference: string;
+  readonly domain: string | undefined;
+  readonly selector: string | undefined;
+  readonly intent: string | undefined;
+  /** UTC, ISO 8601. */
+  readonly createdAt: string | undefined;
 }
 
 /** What opening a key gave. Refusals are values, since one bad key must not stop the others. */
@@ -33,14 +60,23 @@ export interface KeyBackend {
   /**
    * Makes a key pair and keeps its private half.
    *
-   * @returns the public half
+   * @param intent the journal's id of this making: where it was begun before, the same key is
+   *   adopted and not a second one made
    */
-  create(identity: KeyIdentity): Promise<KeyObject>;
+  create(identity: KeyIdentity, intent: string): Promise<KeptKey>;
   /** Keeps a private key made elsewhere; the same one again is no error. */
-  keep(identity: KeyIdentity, privateKey: KeyObject): Promise<void>;
+  keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey>;
   /** True when something is kept under this name, whether the manifest knows it or not. */
   holds(identity: Pick<KeyIdentity, 'domain' | 'selector'>): Promise<boolean>;
   open(key: StoredKey): Promise<OpenedKey>;
+  /** Sees to it that nobody can sign with it any more, where the back end can do that. */
+  disable(key: StoredKey): Promise<void>;
+  /** Gives the private half up; again is no error. */
+  destroy(key: StoredKey): Promise<Destruction>;
+  /** Takes a scheduled destruction back. @throws KeysRefusal where it is too late, or was final */
+  cancelDestroy(key: StoredKey): Promise<void>;
+  /** What it keeps and the manifests do not list. */
+  orphans(known: readonly StoredKey[]): Promise<readonly OrphanKey[]>;
 }
 
 /** One row: everything about a back end. */

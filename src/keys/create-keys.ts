@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { KeyBackend } from './backend.ts';
 import type { KeyAlgorithm } from './key-algorithm.ts';
 import { datedSelector, fitsInDns } from './key-name.ts';
@@ -75,16 +76,19 @@ async function createKey(
     const message = `${selector}._domainkey.${domain} is too long for DNS`;
     throw new KeysRefusal('key-name-too-long', message);
   }
-  const publicKey = await backend.create({ domain, selector, algorithm: algorithm.name });
+  const intent = randomUUID();
+  const kept = await backend.create({ domain, selector, algorithm: algorithm.name }, intent);
   return {
     selector,
     algorithm: algorithm.name,
     backend: 'file',
     state: 'created',
-    publicKey: algorithm.recordOctets(publicKey).toString('base64'),
+    publicKey: algorithm.recordOctets(kept.publicKey).toString('base64'),
     ttlS,
     createdAt: new Date(now).toISOString(),
     activatedAt: undefined,
     retiringSince: undefined,
+    intent,
+    material: kept.material,
   };
 }

@@ -1,8 +1,17 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { access, readdir } from 'node:fs/promises';
+import { access, readdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { makeDirectory, removeLeftovers, writeFileAtomic } from './atomic-write.ts';
-import type { BackendOptions, BackendRow, KeyBackend, OpenedKey, StoredKey } from './backend.ts';
+import type {
+  BackendOptions,
+  BackendRow,
+  Destruction,
+  KeptKey,
+  KeyBackend,
+  OpenedKey,
+  OrphanKey,
+  StoredKey,
+} from './backend.ts';
 import { readBoundedFile } from './bounded-file.ts';
 import { type KeyAlgorithm, keyAlgorithmNamed } from './key-algorithm.ts';
 import { KeysError, KeysRefusal, systemCode, systemReason } from './keys-error.ts';
@@ -40,22 +49,24 @@ class FileBackend implements KeyBackend {
     this.warnings = master.warnings;
   }
 
-  async create(identity: KeyIdentity): Promise<KeyObject> {
+  async create(identity: KeyIdentity): Promise<KeptKey> {
     const { publicKey, privateKey } = await algorithmOf(identity).generate();
     await this.#write(identity, privateKey);
-    return publicKey;
+    return { publicKey, material: undefined };
   }
 
-  async keep(identity: KeyIdentity, privateKey: KeyObject): Promise<void> {
+  async keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey> {
     const file = keyFile(this.#dir, identity);
+    const result = { publicKey: createPublicKey(privateKey), material: undefined };
     if (await this.holds(identity)) {
       const kept = await this.#read(file, identity);
-      if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) return;
+      if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) return result;
       throw new KeysRefusal('key-file-in-the-way', `${file} exists and holds another key`, {
         hint: 'no manifest lists that file; move it away if you are sure that it is not needed',
       });
     }
     await this.#write(identity, privateKey);
+    return result;
   }
 
   async holds(identity: Pick<KeyIdentity, 'domain' | 'selector'>): Promise<boolean> {
@@ -78,6 +89,41 @@ class FileBackend implements KeyBackend {
       return unusable('key', `${file} does not belong to the public key in the manifest`);
     }
     return { kind: 'open', signer: localSigner(algorithm, kept.privateKey) };
+  }
+
+  /** Whoever has the file and the master key can sign; only `destroy` ends that. */
+  async disable(): Promise<void> {}
+
+  async destroy(key: StoredKey): Promise<Destruction> {
+    const file = keyFile(this.#dir, key);
+    try {
+      await unlink(file);
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') {
+        const message = `${file} ${systemReason(error)}`;
+        throw new KeysError('key-unwritable', message, { cause: error });
+      }
+    }
+    return { kind: 'done' };
+  }
+
+  async cancelDestroy(key: StoredKey): Promise<void> {
+    throw new KeysRefusal('key-destroyed', `the private key of ${key.selector} is erased`, {
+      hint: `"waxseal keys create ${key.domain}" makes a new one`,
+    });
+  }
+
+  async orphans(known: readonly StoredKey[]): Promise<readonly OrphanKey[]> {
+    const listed = new Set(known.map((key) => keyFile(this.#dir, key)));
+    const orphans: OrphanKey[] = [];
+    for await (const file of sealedFiles(path.join(this.#dir, PRIVATE_DIRECTORY))) {
+      if (listed.has(file)) continue;
+      const domain = path.basename(path.dirname(file));
+      const selector = path.basename(file, '.key');
+      const createdAt = (await stat(file)).birthtime.toISOString();
+      orphans.push({ reference: file, domain, selector, intent: undefined, createdAt });
+    }
+    return orphans;
   }
 
   async #read(

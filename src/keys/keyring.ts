@@ -149,8 +149,8 @@ async function openKey(
   key: ManifestKey,
 ): Promise<OpenedKey> {
   if (backend === undefined) throw new KeysError('key-unusable', `no back end ${key.backend}`);
-  const { selector, algorithm, publicKey } = key;
-  return await backend.open({ domain, selector, algorithm, publicKey });
+  const { selector, algorithm, publicKey, material } = key;
+  return await backend.open({ domain, selector, algorithm, publicKey, material });
 }
 
 function entryOf(

@@ -103,7 +103,11 @@ function plainDomain(domain: ManifestDomain): Record<string, unknown> {
   const keys = domain.keys.map((key) =>
     Object.fromEntries(Object.entries(key).filter(([, value]) => value !== undefined)),
   );
-  return { subdomains: domain.subdomains, keys };
+  return {
+    subdomains: domain.subdomains,
+    keys,
+    ...(domain.lease === undefined ? {} : { lease: domain.lease }),
+  };
 }
 
 /** What the parser would let through, or expand: anchors, aliases, the same key twice. */

@@ -20,6 +20,9 @@ import type { KeyState } from './key-state.ts';
  *             activatedAt: 2026-11-21T10:00:00.000Z
  */
 
+/** Texts by which a back end finds a private half again; each row of `backends.ts` knows its own. */
+export type KeyMaterial = Readonly<Record<string, string>>;
+
 /** One key of a domain. Its private half is with the back end. */
 export interface ManifestKey {
   /** Unique in its domain for ever: keys of any state keep theirs. */
@@ -39,6 +42,29 @@ export interface ManifestKey {
   readonly activatedAt: string | undefined;
   /** When its successor was activated; undefined unless retiring or later. */
   readonly retiringSince: string | undefined;
+  /** When its record was handed to a publisher, or to a person. */
+  readonly publishedAt?: string | undefined;
+  /** When its record was seen on all authoritative servers. */
+  readonly verifiedAt?: string | undefined;
+  /** When it was withdrawn: from then on its record has an empty `p=`. */
+  readonly revokedAt?: string | undefined;
+  /** When its private half was given up. */
+  readonly destroyedAt?: string | undefined;
+  /** Name of the publisher that wrote its record; `print`: a person did. */
+  readonly publisher?: string | undefined;
+  /** The journal's id of its making; one intent makes one key. */
+  readonly intent?: string | undefined;
+  /** Where the back end keeps it; undefined where domain and selector say that. */
+  readonly material?: KeyMaterial | undefined;
+}
+
+/** Who changes a domain now. A lease that has run out counts for nothing. */
+export interface DomainLease {
+  readonly holder: string;
+  /** Rises with each lease of the domain (fencing number). */
+  readonly fence: number;
+  /** UTC, ISO 8601. */
+  readonly until: string;
 }
 
 /** A signing domain. */
@@ -48,6 +74,7 @@ export interface ManifestDomain {
   /** True: signs for subdomains that have no entry of their own. */
   readonly subdomains: boolean;
   readonly keys: readonly ManifestKey[];
+  readonly lease?: DomainLease | undefined;
 }
 
 /** The content of one manifest file. */

@@ -4,6 +4,8 @@ import { fitsInDns, isSelector, isSigningDomain, toSigningDomain } from './key-n
 import { isBase64 } from './key-record.ts';
 import { KEY_STATE_ROWS, KEY_STATES } from './key-state.ts';
 import {
+  type DomainLease,
+  type KeyMaterial,
   MANIFEST_VERSION,
   MAX_TTL_S,
   type Manifest,
@@ -22,7 +24,19 @@ const KEY_FIELDS = [
   'ttlS',
   'createdAt',
 ] as const;
-const OPTIONAL_KEY_FIELDS = ['activatedAt', 'retiringSince'] as const;
+const OPTIONAL_TIMES = [
+  'activatedAt',
+  'retiringSince',
+  'publishedAt',
+  'verifiedAt',
+  'revokedAt',
+  'destroyedAt',
+] as const;
+const OPTIONAL_KEY_FIELDS = [...OPTIONAL_TIMES, 'publisher', 'intent', 'material'] as const;
+
+/** A wrapped RSA-4096 key takes about 3,500 characters as base64. */
+const MAX_MATERIAL_CHARACTERS = 8192;
+const MAX_NAME_CHARACTERS = 128;
 
 /**
  * Turns a parsed YAML file into a manifest.
@@ -60,7 +74,7 @@ function readDomain(
     const meant = right === undefined ? '' : `; write "${right}"`;
     return reader.problem(path, `is no domain name in lower case and A-labels${meant}`);
   }
-  const fields = reader.fields(value, path, ['keys'], ['subdomains']);
+  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease']);
   if (fields === undefined) return undefined;
   const subdomains = fields.has('subdomains')
     ? reader.boolean(fields.get('subdomains'), [...path, 'subdomains'])
@@ -70,10 +84,14 @@ function readDomain(
     readKey(domain, item, [...path, 'keys', index], reader),
   );
   checkKeySet(keys, [...path, 'keys'], reader);
+  const lease = fields.has('lease')
+    ? readLease(fields.get('lease'), [...path, 'lease'], reader)
+    : undefined;
   return {
     domain,
     subdomains: subdomains ?? false,
     keys: keys.filter((key) => key !== undefined),
+    ...(lease === undefined ? {} : { lease }),
   };
 }
 
@@ -86,7 +104,7 @@ function readKey(
   const fields = reader.fields(value, path, KEY_FIELDS, OPTIONAL_KEY_FIELDS);
   if (fields === undefined || KEY_FIELDS.some((name) => !fields.has(name))) return undefined;
   const at = (name: string): [unknown, SchemaPath] => [fields.get(name), [...path, name]];
-  const optionalTime = (name: (typeof OPTIONAL_KEY_FIELDS)[number]) =>
+  const optionalTime = (name: (typeof OPTIONAL_TIMES)[number]) =>
     fields.has(name) ? reader.time(...at(name)) : undefined;
   const selector = reader.text(
     ...at('selector'),
@@ -99,8 +117,21 @@ function readKey(
   const state = reader.name(...at('state'), KEY_STATES);
   const ttlS = reader.integer(...at('ttlS'), MIN_TTL_S, MAX_TTL_S);
   const createdAt = reader.time(...at('createdAt'));
-  const activatedAt = optionalTime('activatedAt');
-  const retiringSince = optionalTime('retiringSince');
+  const times = {
+    activatedAt: optionalTime('activatedAt'),
+    retiringSince: optionalTime('retiringSince'),
+    publishedAt: optionalTime('publishedAt'),
+    verifiedAt: optionalTime('verifiedAt'),
+    revokedAt: optionalTime('revokedAt'),
+    destroyedAt: optionalTime('destroyedAt'),
+  };
+  const optionalName = (name: 'publisher' | 'intent') =>
+    fields.has(name)
+      ? reader.text(...at(name), (text) => isName(text), 'a short name of letters, digits and -._')
+      : undefined;
+  const publisher = optionalName('publisher');
+  const intent = optionalName('intent');
+  const material = fields.has('material') ? readMaterial(...at('material'), reader) : undefined;
   if (selector === undefined || algorithm === undefined || publicKey === undefined) {
     return undefined;
   }
@@ -114,9 +145,47 @@ function readKey(
     publicKey,
     ttlS,
     createdAt,
-    activatedAt,
-    retiringSince,
+    ...times,
+    ...(publisher === undefined ? {} : { publisher }),
+    ...(intent === undefined ? {} : { intent }),
+    ...(material === undefined ? {} : { material }),
   };
+}
+
+function isName(text: string): boolean {
+  return text.length <= MAX_NAME_CHARACTERS && /^[A-Za-z0-9._-]+$/.test(text);
+}
+
+/** Names and texts; what they mean is the back end's to check. Values are never quoted. */
+function readMaterial(
+  value: unknown,
+  path: SchemaPath,
+  reader: SchemaReader,
+): KeyMaterial | undefined {
+  const mapping = reader.mapping(value, path);
+  if (mapping === undefined) return undefined;
+  const material: [string, string][] = [];
+  for (const [name, item] of mapping) {
+    const isText = (text: string) => text !== '' && text.length <= MAX_MATERIAL_CHARACTERS;
+    const text = reader.text(item, [...path, name], isText, 'a text of at most 8192 characters');
+    if (text !== undefined) material.push([name, text]);
+  }
+  return Object.fromEntries(material);
+}
+
+function readLease(
+  value: unknown,
+  path: SchemaPath,
+  reader: SchemaReader,
+): DomainLease | undefined {
+  const fields = reader.fields(value, path, ['holder', 'fence', 'until']);
+  if (fields === undefined) return undefined;
+  const isHolder = (text: string) => text !== '' && text.length <= MAX_NAME_CHARACTERS;
+  const holder = reader.text(fields.get('holder'), [...path, 'holder'], isHolder, 'a name');
+  const fence = reader.integer(fields.get('fence'), [...path, 'fence'], 1, Number.MAX_SAFE_INTEGER);
+  const until = reader.time(fields.get('until'), [...path, 'until']);
+  if (holder === undefined || fence === undefined || until === undefined) return undefined;
+  return { holder, fence, until };
 }
 
 function readAlgorithm(
