@@ -4,11 +4,12 @@ import type { Config } from './config/config.ts';
 import type { Client } from './mail/client.ts';
 import { DEFAULT_MAX_FIELDS } from './mail/header-collector.ts';
 import type { SigningKeyring } from './mail/signer.ts';
-import type { TransactionFactory } from './mail/transaction.ts';
+import type { SessionTransactions, TransactionFactory } from './mail/transaction.ts';
 import { MessageIntake } from './message-intake.ts';
 import { MessageSeal } from './message-seal.ts';
 import { raceConnect } from './relay/connect.ts';
 import { DeadHosts } from './relay/dead-hosts.ts';
+import { KeptConnection } from './relay/kept-connection.ts';
 import { Leg, type LegDependencies, RelayTls } from './relay/leg.ts';
 import type { Router } from './relay/route.ts';
 import { canonicalizations, type SignatureOptions } from './sign/dkim-signature.ts';
@@ -40,19 +41,24 @@ const SIGNATURES_OF_A_DOMAIN = 2;
 /** Makes the transactions of a server out of its parts, and knows which of them run. */
 export class LiveTransactions implements TransactionFactory {
   readonly #clock: Clock;
-  readonly #parts: TransactionParts;
+  readonly #partsFor: (kept: KeptConnection) => TransactionParts;
+  readonly #keepConnectionMs: number;
   readonly #running = new Set<LiveTransaction>();
   #whenIdle: (() => void)[] = [];
 
   constructor(live: LiveParts) {
     this.#clock = live.clock;
-    this.#parts = transactionParts(live, (transaction) => this.#ended(transaction));
+    this.#keepConnectionMs = live.config.relay.keepConnectionMs;
+    this.#partsFor = transactionParts(live, (transaction) => this.#ended(transaction));
   }
 
-  begin(client: Client): LiveTransaction {
-    const transaction = new LiveTransaction(newTransactionId(this.#clock), client, this.#parts);
-    this.#running.add(transaction);
-    return transaction;
+  openSession(): SessionTransactions {
+    const kept = new KeptConnection(this.#clock, this.#keepConnectionMs);
+    const parts = this.#partsFor(kept);
+    return {
+      begin: (client) => this.#begin(client, parts),
+      close: () => kept.close(),
+    };
   }
 
   /** Resolves when none runs, also none whose client has gone and whose MX has not answered yet. */
@@ -68,6 +74,12 @@ export class LiveTransactions implements TransactionFactory {
     return running.length;
   }
 
+  #begin(client: Client, parts: TransactionParts): LiveTransaction {
+    const transaction = new LiveTransaction(newTransactionId(this.#clock), client, parts);
+    this.#running.add(transaction);
+    return transaction;
+  }
+
   #ended(transaction: LiveTransaction): void {
     this.#running.delete(transaction);
     if (this.#running.size > 0) return;
@@ -77,7 +89,11 @@ export class LiveTransactions implements TransactionFactory {
   }
 }
 
-function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded']): TransactionParts {
+/** @returns makes the parts for one client session */
+function transactionParts(
+  live: LiveParts,
+  onEnded: TransactionParts['onEnded'],
+): (kept: KeptConnection) => TransactionParts {
   const { config, clock, log, keyring, router, spool } = live;
   const { signing, limits, content } = config;
   const signature: SignatureOptions = {
@@ -91,7 +107,7 @@ function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded'])
   const extraBytes = RECEIVED_BYTES + signatures * SIGNATURE_BYTES;
   const legs = legDependencies(live);
   const { body } = canonicalizations(signature);
-  return {
+  const shared: Omit<TransactionParts, 'openLeg'> = {
     clock,
     log,
     onEnded,
@@ -100,7 +116,6 @@ function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded'])
     allowAddressLiterals: config.relay.allowAddressLiterals,
     finalDotBudgetMs: config.relay.finalDotBudgetMs,
     destinationFor: (domain) => router.destinationFor(domain),
-    openLeg: (destination, mail) => new Leg(legs, destination, { mail, extraBytes }),
     openIntake: () => new MessageIntake(spool.open(), headerLimits, body),
     seal: new MessageSeal({
       clock,
@@ -118,6 +133,10 @@ function transactionParts(live: LiveParts, onEnded: TransactionParts['onEnded'])
       addMessageId: content.addMessageId,
     }),
   };
+  return (kept) => ({
+    ...shared,
+    openLeg: (destination, mail) => new Leg(legs, destination, { mail, extraBytes, kept }),
+  });
 }
 
 function legDependencies({ config, clock, router, ca }: LiveParts): LegDependencies {

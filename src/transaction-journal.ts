@@ -19,6 +19,8 @@ export interface RemoteFacts {
   readonly address: string;
   /** TLS protocol and cipher, or `none`. */
   readonly tls: string;
+  /** The connection was that of the session's transaction before. */
+  readonly reused: boolean;
   readonly timingsMs: Readonly<Record<string, number>>;
 }
 
@@ -152,9 +154,9 @@ export function replyText(reply: Reply): string {
 }
 
 function remoteRecord(remote: RemoteFacts, reply: Reply) {
-  const { host, address, tls } = remote;
+  const { host, address, tls, reused } = remote;
   const said = reply.origin === 'remote' ? { reply: replyText(reply) } : {};
-  return { host: printable(host), address, tls, ...said };
+  return { host: printable(host), address, tls, ...(reused ? { reused } : {}), ...said };
 }
 
 function round(ms: number): number {

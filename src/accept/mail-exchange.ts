@@ -4,8 +4,8 @@ import { isPositive, type LocalReply, localReply, type Reply } from '../mail/rep
 import type {
   AbortReason,
   ContentFacts,
+  SessionTransactions,
   Transaction,
-  TransactionFactory,
 } from '../mail/transaction.ts';
 import type { ContentStep } from './command-reader.ts';
 import { ContentDecoder } from './content-decoder.ts';
@@ -41,7 +41,7 @@ type State =
 
 /** What the exchange needs of its session. */
 export interface MailExchangeOptions {
-  readonly transactions: TransactionFactory;
+  readonly transactions: SessionTransactions;
   readonly maxMessageBytes: number;
   readonly maxRecipients: number;
   /** The client as it is known at MAIL. */
@@ -171,6 +171,11 @@ export class MailExchange {
     this.#state = { kind: 'none' };
     if (state.kind === 'none') return;
     if (state.kind !== 'content' || state.refusal === undefined) state.transaction.abort(reason);
+  }
+
+  /** The session is over; behind an `abort`, or with a transaction that still waits for an MX. */
+  close(): void {
+    this.#options.transactions.close();
   }
 
   /** Hands pieces on, one after the other; the promise is undefined where none had to wait. */

@@ -75,7 +75,7 @@ export class Session extends SMTPConnection {
       },
     );
     this.#exchange = new MailExchange({
-      transactions,
+      transactions: transactions.openSession(),
       maxMessageBytes: limits.messageBytes,
       maxRecipients: limits.recipients,
       client: () => this.#client(),
@@ -378,6 +378,7 @@ export class Session extends SMTPConnection {
 
   #lost(reason: AbortReason = 'connection-lost'): void {
     this.#exchange.abort(reason);
+    this.#exchange.close();
     this.#watch.stop();
   }
 

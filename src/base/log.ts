@@ -55,6 +55,8 @@ export interface TransactionRecord {
     readonly host: string;
     readonly address: string;
     readonly tls: string;
+    /** The connection was that of the session's transaction before. */
+    readonly reused?: boolean | undefined;
     readonly reply?: string | undefined;
   };
   /** The reply that the client got last. */

@@ -50,6 +50,7 @@ export interface Config {
     readonly allowPrivate: boolean;
     readonly allowAddressLiterals: boolean;
     readonly deadHostMs: number;
+    readonly keepConnectionMs: number;
     readonly tls: TlsSetting;
     readonly caFile: string;
     readonly connectTimeoutMs: number;

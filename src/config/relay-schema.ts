@@ -32,6 +32,11 @@ export const relaySchema: convict.Schema<Config['relay']> = {
     60_000,
     'How long a host that could not be connected to is passed over.',
   ),
+  keepConnectionMs: setting(
+    milliseconds(0, 60_000),
+    2000,
+    'How long a connection to an MX stays open without use for the next message of the same client session to the same destination. It ends with the session. 0: each message gets a connection of its own.',
+  ),
   tls: setting(
     tlsLevel,
     'opportunistic',

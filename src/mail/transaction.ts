@@ -60,7 +60,15 @@ export interface ContentFacts {
   readonly longestLine: number;
 }
 
-/** Makes the transaction for a client's MAIL. */
-export interface TransactionFactory {
+/** The transactions of one client session, one after the other. */
+export interface SessionTransactions {
+  /** Makes the transaction for a client's MAIL; the one before it is spent by then. */
   begin(client: Client): Transaction;
+  /** The session is over; a transaction of it may still wait for an MX. */
+  close(): void;
+}
+
+/** Makes what a new session takes its transactions from. */
+export interface TransactionFactory {
+  openSession(): SessionTransactions;
 }

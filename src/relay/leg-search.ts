@@ -94,6 +94,11 @@ export class HostSearch {
     this.#client?.destroy();
   }
 
+  /** Tries this session, which stands already, before it looks for one; `stop` drops it as well. */
+  adopt(client: SmtpClient): void {
+    this.#client = client;
+  }
+
   /** The session found last is not it. */
   turnDown(client: SmtpClient, fault: Fault): void {
     this.#tried.push({ host: client.host, address: client.address, step: 'mail', fault });

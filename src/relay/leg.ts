@@ -1,6 +1,7 @@
 import type { Mailbox, MailParameters } from '../mail/envelope.ts';
 import type { RemoteReply, Reply } from '../mail/reply.ts';
 import type { Destination } from './destination.ts';
+import type { KeptConnection } from './kept-connection.ts';
 import { HostSearch, type LegDependencies } from './leg-search.ts';
 import type { SmtpClient } from './smtp-client.ts';
 import type { Answer, ContentResult } from './smtp-client-answer.ts';
@@ -28,7 +29,8 @@ export type { DotResult } from './trouble.ts';
  *                     │                  │  ▲             │
  *                     └─► refused ◄──────┘  └─ rebuilding ┘        any ──abort──► ended
  *
- * - opening: hosts are tried; RCPTs wait. With PIPELINING they travel with MAIL.
+ * - opening: hosts are tried; RCPTs wait. With PIPELINING they travel with MAIL. The connection that
+ *   the session kept from its last transaction comes first; nothing but a 2xx to MAIL counts from it.
  * - open: MAIL was accepted; each RCPT is the MX's to answer.
  * - refused: MAIL, the search or DATA failed for good; every further question gets that reply.
  * - data: 354 was given. A connection that is lost here, or at DATA, is set up again once, with the
@@ -57,6 +59,8 @@ export interface LegRequest {
   readonly mail: MailParameters;
   /** Octets of header fields that we may add, for SIZE. */
   readonly extraBytes: number;
+  /** What the client's session keeps for its next transaction; undefined: nothing. */
+  readonly kept?: KeptConnection | undefined;
 }
 
 /** What the log says of a leg. */
@@ -65,6 +69,8 @@ export interface LegFacts {
   readonly address: string;
   /** Protocol, cipher and `verified` or `unverified`; or `none`. */
   readonly tls: string;
+  /** The connection is that of the session's transaction before. */
+  readonly reused: boolean;
   /** Milliseconds: routing, connect, greeting, tls, mail, rcpt, mxData, dot. */
   readonly timingsMs: Readonly<Record<string, number>>;
 }
@@ -82,6 +88,7 @@ export class Leg {
   readonly #timingsMs: Record<string, number> = {};
   #state: State = { kind: 'idle' };
   #rebuilt = false;
+  #reused = false;
   #lastClient: SmtpClient | undefined;
   #rcptStartMs: number | undefined;
   #onLate: (reply: RemoteReply, afterMs: number) => void = () => {};
@@ -105,7 +112,7 @@ export class Leg {
       tls === undefined
         ? 'none'
         : `${tls.protocol} ${tls.cipher} ${tls.verified ? 'verified' : 'unverified'}`;
-    return { host, address, tls: tlsText, timingsMs };
+    return { host, address, tls: tlsText, reused: this.#reused, timingsMs };
   }
 
   /** Registers who hears of an answer to the dot that came behind its time; `afterMs` since `send`. */
@@ -222,15 +229,16 @@ export class Leg {
     }
   }
 
-  /** The transaction is over: QUIT where that can be said. */
+  /** The transaction is over: the connection is kept for the next one, or QUIT is said. */
   finish(): void {
     const state = this.#state;
-    if (state.kind !== 'done') {
+    const { kept } = this.#request;
+    if (state.kind !== 'done' || kept === undefined) {
       this.abort();
       return;
     }
     this.#state = { kind: 'ended' };
-    state.client.quit();
+    kept.keep(this.#destination, state.client);
   }
 
   #isIn(kind: State['kind']): boolean {
@@ -245,11 +253,19 @@ export class Leg {
 
   async #open(opening: State & { kind: 'opening' }, dueMs: number): Promise<void> {
     const { search, waiting } = opening;
+    let kept = this.#request.kept?.take(this.#destination);
     for (;;) {
-      const found = await search.next();
-      if (this.#state !== opening) return;
-      if (!found.ok) return this.#refuse(opening, found.reply);
-      const { client } = found;
+      let client: SmtpClient;
+      this.#reused = kept !== undefined;
+      if (kept !== undefined) {
+        client = kept;
+        search.adopt(client);
+      } else {
+        const found = await search.next();
+        if (this.#state !== opening) return;
+        if (!found.ok) return this.#refuse(opening, found.reply);
+        client = found.client;
+      }
       this.#took(client, search);
       const refusal = this.#lacking(client);
       if (refusal !== undefined) {
@@ -272,6 +288,12 @@ export class Leg {
           else void asked.then((said) => answer(this.#recipientReply(client, mailbox, said)));
         }
         return;
+      }
+      if (kept !== undefined) {
+        // It may have been enough for this connection only: a new one tells.
+        client.quit();
+        kept = undefined;
+        continue;
       }
       if (mail.kind === 'final') {
         client.quit();
@@ -341,6 +363,7 @@ export class Leg {
   async #rebuild(dueMs: number, lost: Reply): Promise<Rebuilt> {
     if (this.#rebuilt) return { ok: false, reply: lost };
     this.#rebuilt = true;
+    this.#reused = false;
     const search = new HostSearch(this.#dependencies, this.#destination, dueMs);
     this.#state = { kind: 'rebuilding', search };
     for (;;) {

@@ -49,6 +49,8 @@ const KEEPALIVE_MS = 30_000;
 /** The stepwise client. Its methods never reject; a dead connection answers with its fault. */
 export class SmtpClient extends SMTPConnection {
   readonly address: string;
+  /** Monotonic time at which it was made. */
+  readonly openedMs: number;
   facts: ServerFacts = NO_EXTENSIONS;
   tls: TlsFacts | undefined;
   /** Milliseconds from STARTTLS to the end of the handshake. */
@@ -88,6 +90,7 @@ export class SmtpClient extends SMTPConnection {
     this.address = options.address;
     this.#options = options;
     this.#clock = options.clock;
+    this.openedMs = options.clock.monotonicMs();
     this.#deadline = new Deadline(options.clock, () => this.#lookAtDeadlines());
   }
 

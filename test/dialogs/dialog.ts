@@ -8,7 +8,12 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Client } from '../../src/mail/client.ts';
 import type { Mailbox, MailParameters } from '../../src/mail/envelope.ts';
 import { localReply, type Reply } from '../../src/mail/reply.ts';
-import type { AbortReason, ContentFacts, Transaction } from '../../src/mail/transaction.ts';
+import type {
+  AbortReason,
+  ContentFacts,
+  SessionTransactions,
+  Transaction,
+} from '../../src/mail/transaction.ts';
 
 /** What the transactions of a dialogue answer; each may be exchanged by a test. */
 export interface Script {
@@ -36,6 +41,18 @@ export class ScriptedTransactions {
   readonly messages: string[] = [];
   readonly clients: Client[] = [];
   #count = 0;
+
+  /** Sessions that were closed. */
+  closed = 0;
+
+  openSession(): SessionTransactions {
+    return {
+      begin: (client) => this.begin(client),
+      close: () => {
+        this.closed += 1;
+      },
+    };
+  }
 
   begin(client: Client): Transaction {
     this.#count += 1;

@@ -3,6 +3,7 @@ import type { Mailbox, MailParameters } from '../../src/mail/envelope.ts';
 import { raceConnect } from '../../src/relay/connect.ts';
 import { DeadHosts } from '../../src/relay/dead-hosts.ts';
 import type { Candidate, Destination } from '../../src/relay/destination.ts';
+import type { KeptConnection } from '../../src/relay/kept-connection.ts';
 import {
   Leg,
   type LegDependencies,
@@ -21,6 +22,7 @@ export interface TestLeg {
   readonly options?: Partial<LegOptions>;
   readonly dependencies?: Partial<LegDependencies>;
   readonly caPem?: string;
+  readonly kept?: KeptConnection;
 }
 
 export const LEG_OPTIONS: LegOptions = {
@@ -62,7 +64,11 @@ export function testLeg(test: TestLeg): Leg {
     smtpUtf8: false,
     ...test.mail,
   };
-  return new Leg(dependencies, destination, { mail, extraBytes: test.extraBytes ?? 0 });
+  return new Leg(dependencies, destination, {
+    mail,
+    extraBytes: test.extraBytes ?? 0,
+    kept: test.kept,
+  });
 }
 
 export function mailbox(address: string): Mailbox {

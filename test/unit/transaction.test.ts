@@ -33,7 +33,13 @@ class ScriptedLeg implements Leg {
   readonly calls: string[] = [];
   /** Until when `send` may take. */
   dueMs: number | undefined;
-  facts: Leg['facts'] = { host: 'mx.test', address: '192.0.2.9', tls: 'none', timingsMs: {} };
+  facts: Leg['facts'] = {
+    host: 'mx.test',
+    address: '192.0.2.9',
+    tls: 'none',
+    reused: false,
+    timingsMs: {},
+  };
   rcptReply: Reply | Promise<Reply> = remote(250);
   dataReply: Reply = remote(354);
   dot: DotResult | Promise<DotResult> = { kind: 'answered', reply: remote(250) };
