@@ -57,10 +57,11 @@ export class MessageIntake {
   /**
    * Takes the next piece of normalised content.
    *
+   * @param sole nobody else looks at the memory behind the piece; it may be freed
    * @returns a promise when the sender has to wait; it never rejects
    */
-  add(piece: Buffer): void | Promise<void> {
-    if (piece.length >= SMALL_BYTES && this.#gathered === 0) return this.#take(piece);
+  add(piece: Buffer, sole = false): void | Promise<void> {
+    if (piece.length >= SMALL_BYTES && this.#gathered === 0) return this.#take(piece, sole);
     return this.#gather(piece);
   }
 
@@ -86,9 +87,13 @@ export class MessageIntake {
     };
   }
 
-  /** Gives the spool back. */
-  release(): void {
-    this.#spooled.release();
+  /**
+   * Gives the spool back.
+   *
+   * @param settled nobody looks at what `source` gave any more
+   */
+  release(settled = false): void {
+    this.#spooled.release(settled);
   }
 
   /**
@@ -114,9 +119,12 @@ export class MessageIntake {
     if (piece !== undefined) return this.#take(piece);
   }
 
-  #take(piece: Buffer): void | Promise<void> {
+  #take(piece: Buffer, sole = false): void | Promise<void> {
     const state = this.#state;
-    if (state.kind === 'body') return this.#body([piece]);
+    if (state.kind === 'body') {
+      this.#hasher.update(piece);
+      return this.#spool(piece, sole);
+    }
     if (state.kind === 'header') return this.#advance(state.collector.push(piece));
   }
 
@@ -143,9 +151,9 @@ export class MessageIntake {
       .at(-1);
   }
 
-  #spool(piece: Buffer): void | Promise<void> {
+  #spool(piece: Buffer, sole = false): void | Promise<void> {
     try {
-      return this.#spooled.write(piece)?.catch(this.#failSpool);
+      return this.#spooled.write(piece, sole)?.catch(this.#failSpool);
     } catch (error) {
       this.#failSpool(error);
     }

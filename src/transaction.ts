@@ -146,8 +146,8 @@ export class LiveTransaction implements Transaction {
     return localReply(354, undefined, 'data.go-ahead', 'End data with <CR><LF>.<CR><LF>');
   }
 
-  content(piece: Buffer): void | Promise<void> {
-    if (this.#state.kind === 'content') return this.#state.intake.add(piece);
+  content(piece: Buffer, sole = false): void | Promise<void> {
+    if (this.#state.kind === 'content') return this.#state.intake.add(piece, sole);
   }
 
   async end(facts: ContentFacts): Promise<Reply> {
@@ -166,11 +166,13 @@ export class LiveTransaction implements Transaction {
       this.#journal.phase('sign');
       if (sealed.kind === 'refused') {
         leg.abort();
+        intake.release(true);
         return this.#contentAnswered(leg, outcomeOf(sealed.reply), sealed.reply);
       }
       sending = true;
       const result = await leg.send(intake.source(sealed.prefix), dueMs);
       this.#journal.phase('send');
+      if (result.kind === 'answered') intake.release(result.settled);
       return this.#contentAnswered(leg, outcomeOfDot(result), result.reply);
     } catch (error) {
       this.#parts.log.fault('transaction', error);
@@ -201,7 +203,7 @@ export class LiveTransaction implements Transaction {
         return;
       case 'content':
         state.leg.abort();
-        state.intake.release();
+        state.intake.release(true);
         this.#endByClient(reason, state.leg);
     }
   }

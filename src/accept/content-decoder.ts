@@ -1,3 +1,5 @@
+import { coversItsMemory } from '../base/free-buffer.ts';
+import { ContentScan, KERNEL_BLOCK_BYTES } from '../base/kernels/octet-kernels.ts';
 import type { ContentFacts } from '../mail/transaction.ts';
 
 /*
@@ -17,8 +19,8 @@ import type { ContentFacts } from '../mail/transaction.ts';
  * What comes out may well hold a line with a lone dot: it is content, and is encoded afresh for
  * each MX.
  *
- * Speed matters here: each octet of each message comes by. Text is searched for CR, LF and NUL four
- * words at a time, and a chunk without surprises is passed on as it is. The decoder owns the chunks
+ * Speed matters here: each octet of each message comes by. Text is searched by a kernel, sixteen octets
+ * at a time, and a chunk without surprises is passed on as it is. The decoder owns the chunks
  * that it gets: a bare CR is overwritten in place and the text after a removed dot is moved to the
  * left in its own chunk; only a bare LF, which makes text longer, costs a new buffer.
  */
@@ -30,9 +32,10 @@ export interface Decoded {
   readonly pieces: readonly Buffer[];
   /** Once the end was seen: what follows it in this chunk, the next command. */
   readonly rest: Buffer | undefined;
+  /** The one piece is all that is still wanted of the chunk, and no other buffer has its memory. */
+  readonly sole: boolean;
 }
 
-const NUL = 0;
 const LF = 10;
 const CR = 13;
 const SPACE = 32;
@@ -72,15 +75,21 @@ export class ContentDecoder {
    */
   push(chunk: Buffer): Decoded {
     const pieces: Buffer[] = [];
+    const coversMemory = coversItsMemory(chunk);
     let at = 0;
     while (at < chunk.length && this.#state !== 'ended') {
       at = this.#resolveHeld(chunk, at, pieces);
       if (at < chunk.length && (this.#state === 'text' || this.#state === 'line-start')) {
-        at = this.#run(chunk, at, pieces);
+        const block = chunk.subarray(at, at + KERNEL_BLOCK_BYTES);
+        at += this.#run(block, pieces);
       }
     }
     for (const piece of pieces) this.#bytes += piece.length;
-    return { pieces, rest: this.#state === 'ended' ? chunk.subarray(at) : undefined };
+    const rest = this.#state === 'ended' ? chunk.subarray(at) : undefined;
+    const [piece] = pieces;
+    const sole =
+      pieces.length === 1 && rest === undefined && coversMemory && piece?.buffer === chunk.buffer;
+    return { pieces, rest, sole };
   }
 
   /** Decides on octets that the last chunk left open. */
@@ -124,68 +133,66 @@ export class ContentDecoder {
   }
 
   /**
-   * Goes through a chunk from a place where nothing is held, to its end or to the end of content.
-   * `start` to `at` is text that stays as it is; what was changed before it lies ready in `out`.
+   * Goes through a block from a place where nothing is held, to its end or to the end of content.
+   * What needs no change stays where it is.
    */
-  #run(chunk: Buffer, from: number, pieces: Buffer[]): number {
-    const { length } = chunk;
-    const words = wordsOf(chunk);
-    const out = new Compactor(chunk, from);
-    let at = from;
-    let line = from - this.#lineBytes;
-    let lineStart = this.#state === 'line-start';
+  #run(block: Buffer, pieces: Buffer[]): number {
+    const { length } = block;
+    const scan = new ContentScan(block, -this.#lineBytes);
+    const out = new Compactor(block);
+    let atLineStart = this.#state === 'line-start';
+    /** Where the line after a bare LF begins: for the client that is no line's start. */
+    let afterBareLf = -1;
+    let at = 0;
     for (;;) {
-      if (lineStart && chunk[at] === DOT) {
-        const next = at + 1;
-        if (next === length || (chunk[next] === CR && next + 1 === length)) {
-          out.finish(at, pieces);
-          this.#lineBytes = 0;
-          this.#state = next === length ? 'dot' : 'dot-cr';
-          return length;
+      at = scan.next(at, atLineStart);
+      atLineStart = false;
+      if (at === length) break;
+      const octet = block[at];
+      const next = at + 1;
+      if (octet === DOT) {
+        if (next === length || (block[next] === CR && next + 1 === length)) {
+          return this.#hold(next === length ? 'dot' : 'dot-cr', out, at, at, scan, pieces);
         }
         out.skip(at, next);
-        if (chunk[next] === CR && chunk[next + 1] === LF) {
-          out.finish(next, pieces);
-          this.#lineBytes = 0;
-          this.#state = 'ended';
+        if (block[next] === CR && block[next + 1] === LF) {
+          this.#hold('ended', out, next, next, scan, pieces);
           return next + 2;
         }
-        line = next;
-        at = next;
-      }
-      lineStart = false;
-      at = nextLineOctet(chunk, words, at);
-      if (at >= length) break;
-      const octet = chunk[at];
-      if (octet === CR && at + 1 === length) {
-        out.finish(at, pieces);
-        this.#lineBytes = at - line;
-        this.#state = 'cr';
-        return length;
-      }
-      if (octet === CR && chunk[at + 1] === LF) {
-        if (at - line > this.#longestLine) this.#longestLine = at - line;
-        at += 2;
-        line = at;
-        lineStart = true;
-        if (at === length) break;
+        scan.line = next;
       } else if (octet === LF) {
         this.#strayLineEnds = true;
-        if (at - line > this.#longestLine) this.#longestLine = at - line;
+        scan.longest = Math.max(scan.longest, at - scan.line);
         out.insertCr(at);
-        at += 1;
-        line = at;
+        scan.line = next;
+        afterBareLf = next;
+      } else if (octet === CR && next === length) {
+        return this.#hold('cr', out, at, scan.line, scan, pieces);
       } else {
         if (octet === CR) this.#strayLineEnds = true;
         else this.#nul = true;
-        chunk[at] = SPACE;
-        at += 1;
+        block[at] = SPACE;
       }
+      at = next;
     }
-    out.finish(length, pieces);
-    this.#lineBytes = length - line;
-    this.#state = lineStart ? 'line-start' : 'text';
-    return length;
+    const ended = scan.line === length && afterBareLf !== length;
+    return this.#hold(ended ? 'line-start' : 'text', out, length, scan.line, scan, pieces);
+  }
+
+  /** Leaves a block in a state, with what comes before `end`. @returns the block's length */
+  #hold(
+    state: State,
+    out: Compactor,
+    end: number,
+    line: number,
+    scan: ContentScan,
+    pieces: Buffer[],
+  ): number {
+    out.finish(end, pieces);
+    this.#longestLine = Math.max(this.#longestLine, scan.longest);
+    this.#lineBytes = end - line;
+    this.#state = state;
+    return scan.length;
   }
 }
 
@@ -193,17 +200,13 @@ export class ContentDecoder {
 class Compactor {
   readonly #source: Buffer;
   #target: Buffer;
-  #targetStart: number;
-  #targetEnd: number;
+  #targetEnd = 0;
   /** Where the run begins that is kept and not yet copied. */
-  #runStart: number;
+  #runStart = 0;
 
-  constructor(source: Buffer, start: number) {
+  constructor(source: Buffer) {
     this.#source = source;
     this.#target = source;
-    this.#targetStart = start;
-    this.#targetEnd = start;
-    this.#runStart = start;
   }
 
   /** Leaves out what stands from `at` to `next`. */
@@ -224,9 +227,7 @@ class Compactor {
   /** Keeps the rest up to `end` and gives away the piece, if there is one. */
   finish(end: number, pieces: Buffer[]): void {
     this.#keep(end);
-    if (this.#targetEnd > this.#targetStart) {
-      pieces.push(this.#target.subarray(this.#targetStart, this.#targetEnd));
-    }
+    if (this.#targetEnd > 0) pieces.push(this.#target.subarray(0, this.#targetEnd));
   }
 
   #keep(end: number): void {
@@ -241,58 +242,9 @@ class Compactor {
   #moveOut(at: number): void {
     let lineFeeds = 0;
     for (let lf = at; lf >= 0; lf = this.#source.indexOf(LF, lf + 1)) lineFeeds += 1;
-    const kept = this.#targetEnd - this.#targetStart;
+    const kept = this.#targetEnd;
     const target = Buffer.allocUnsafeSlow(kept + this.#source.length - at + lineFeeds);
-    this.#source.copy(target, 0, this.#targetStart, this.#targetEnd);
+    this.#source.copy(target, 0, 0, kept);
     this.#target = target;
-    this.#targetStart = 0;
-    this.#targetEnd = kept;
   }
-}
-
-/** The aligned words that lie wholly before the end of a chunk; the first may begin before it. */
-function wordsOf(chunk: Buffer): Int32Array {
-  const start = chunk.byteOffset & ~3;
-  return new Int32Array(chunk.buffer, start, (chunk.byteOffset + chunk.length - start) >> 2);
-}
-
-/** Each octet less than 0x0e sets its top bit; above the first one set others may be wrong. */
-const LESS_THAN = 0x0e0e0e0e;
-const TOP_BITS = 0x80808080 | 0;
-
-/**
- * Finds the next CR, LF or NUL, a word of four octets at a time (Mycroft's test for octets under a
- * bound). Other octets under 0x0e, mostly TAB, stop the search for a moment only.
- *
- * @returns its index, or a value not less than the chunk's length
- */
-function nextLineOctet(chunk: Buffer, words: Int32Array, from: number): number {
-  const shift = chunk.byteOffset & 3;
-  let index = (from + shift) >> 2;
-  const end = words.length;
-  // Octets of the first word that lie before `from` are made harmless.
-  let before = (1 << (((from + shift) & 3) << 3)) - 1;
-  while (index < end) {
-    let word = (words[index] as number) | before;
-    let hits = (word - LESS_THAN) & ~word & TOP_BITS;
-    before = 0;
-    while (hits === 0 && ++index < end) {
-      word = words[index] as number;
-      hits = (word - LESS_THAN) & ~word & TOP_BITS;
-    }
-    if (hits === 0) break;
-    const inWord = (31 - Math.clz32(hits & -hits)) >> 3;
-    const at = (index << 2) + inWord - shift;
-    const octet = (word >>> (inWord << 3)) & 0xff;
-    if (octet === LF || octet === CR || octet === NUL) return at;
-    before = inWord === 3 ? 0 : (1 << ((inWord + 1) << 3)) - 1;
-    if (inWord === 3) index += 1;
-  }
-  let at = Math.max(from, (end << 2) - shift);
-  while (at < chunk.length) {
-    const octet = chunk[at];
-    if (octet === LF || octet === CR || octet === NUL) return at;
-    at += 1;
-  }
-  return at;
 }

@@ -140,13 +140,13 @@ export class MailExchange {
   content(chunk: Buffer): ContentStep {
     const state = this.#state;
     if (state.kind !== 'content') return { rest: undefined, wait: undefined };
-    const { pieces, rest } = state.decoder.push(chunk);
+    const { pieces, rest, sole } = state.decoder.push(chunk);
     if (state.refusal === undefined && state.decoder.bytes > this.#options.maxMessageBytes) {
       const limit = this.#options.maxMessageBytes;
       const text = `The message is over the limit of ${limit} octets`;
       this.#giveUp(state, localReply(552, '5.3.4', 'content.size', text), 'too-large');
     }
-    return { rest, wait: this.#hand(state, pieces, 0) };
+    return { rest, wait: this.#hand(state, pieces, sole, 0) };
   }
 
   /** The end of content was seen. */
@@ -182,16 +182,17 @@ export class MailExchange {
   #hand(
     state: State & { kind: 'content' },
     pieces: readonly Buffer[],
+    sole: boolean,
     from: number,
   ): Promise<void> | undefined {
     for (let index = from; index < pieces.length; index += 1) {
       const piece = pieces[index];
       if (piece === undefined || state.refusal !== undefined || this.#state !== state) break;
       try {
-        const wait = state.transaction.content(piece);
+        const wait = state.transaction.content(piece, sole);
         if (wait instanceof Promise) {
           return wait.then(
-            () => this.#hand(state, pieces, index + 1),
+            () => this.#hand(state, pieces, sole, index + 1),
             (error: unknown) => this.#contentFault(state, error),
           );
         }

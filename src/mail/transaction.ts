@@ -21,9 +21,10 @@ export interface Transaction {
    * A piece of the decoded, normalised message (CRLF line ends only, no NUL). The transaction may
    * keep the buffer: the caller must not write to it again.
    *
+   * @param sole nobody else looks at the memory behind the piece, so the transaction may free it
    * @returns a promise when the caller has to wait before the next piece (back-pressure)
    */
-  content(piece: Buffer): void | Promise<void>;
+  content(piece: Buffer, sole: boolean): void | Promise<void>;
   /**
    * The client sent its final dot.
    *

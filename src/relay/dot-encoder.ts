@@ -20,7 +20,7 @@ export class DotEncoder {
 
   /**
    * @param piece any part of the content, cut anywhere
-   * @returns its encoding; the same buffer when nothing had to be changed
+   * @returns its encoding: the same buffer when nothing had to be changed, else a new one
    */
   encode(piece: Buffer): Buffer {
     if (piece.length === 0) return piece;
@@ -34,7 +34,8 @@ export class DotEncoder {
       dots.push(at + 1);
       at = piece.indexOf(LINE_STARTING_WITH_DOT, at + 2);
     }
-    const encoded = Buffer.allocUnsafe(piece.length + dots.length);
+    // Not of Node's pool, so that the writer can free it.
+    const encoded = Buffer.allocUnsafeSlow(piece.length + dots.length);
     let read = 0;
     let written = 0;
     for (const dot of dots) {

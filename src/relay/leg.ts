@@ -195,9 +195,9 @@ export class Leg {
       }
     }
     this.#timingsMs.dot = this.#nowMs() - startMs;
-    if (client.fault === undefined && result.kind === 'reply')
-      this.#state = { kind: 'done', client };
-    return judgeContent(result, client);
+    const settled = client.fault === undefined && result.kind === 'reply';
+    if (settled) this.#state = { kind: 'done', client };
+    return judgeContent(result, client, settled);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { freeBuffer } from '../base/free-buffer.ts';
 import { DotEncoder } from './dot-encoder.ts';
 
 /** A message to send: header fields of ours, then the message as the client sent it. */
@@ -8,7 +9,7 @@ export interface MessageSource {
   readonly prefix: Buffer;
   /** The whole message, CRLF line ends, if it is in memory. */
   buffers(): readonly Buffer[] | undefined;
-  /** The whole message from its beginning; each call starts anew. */
+  /** The whole message from its beginning, in buffers for the caller to free; each call starts anew. */
   chunks(): AsyncIterable<Buffer>;
 }
 
@@ -76,28 +77,41 @@ export class ContentWriter {
     const inMemory = source.buffers();
     if (inMemory !== undefined) {
       const pieces = [encoder.encode(source.prefix)];
-      for (const buffer of inMemory) pieces.push(encoder.encode(buffer));
+      const ours: Buffer[] = [];
+      for (const buffer of inMemory) {
+        const encoded = encoder.encode(buffer);
+        if (encoded !== buffer) ours.push(encoded);
+        pieces.push(encoded);
+      }
       pieces.push(encoder.end());
-      this.#end(pieces);
+      this.#end(pieces, ours);
       return;
     }
     this.#socket.write(encoder.encode(source.prefix));
     for await (const chunk of source.chunks()) {
       if (this.#stopped) return;
-      if (!this.#socket.write(encoder.encode(chunk))) await this.#drained();
+      const encoded = encoder.encode(chunk);
+      if (encoded !== chunk) freeBuffer(chunk);
+      const flushed = (error?: Error | null) => {
+        if (!error) freeBuffer(encoded);
+      };
+      if (!this.#socket.write(encoded, flushed)) await this.#drained();
     }
     // An answer that is here already was given before our dot.
     await nextTurn();
-    if (!this.#stopped) this.#end([encoder.end()]);
+    if (!this.#stopped) this.#end([encoder.end()], []);
   }
 
-  #end(pieces: readonly Buffer[]): void {
+  /** @param ours those of the pieces that nobody else knows */
+  #end(pieces: readonly Buffer[], ours: readonly Buffer[]): void {
     this.#state = 'ended';
     void nextTurn().then(() => {
       this.#settled = true;
     });
     const flushed = (error?: Error | null) => {
-      if (error === undefined || error === null) this.#state = 'flushed';
+      if (error) return;
+      this.#state = 'flushed';
+      ours.forEach(freeBuffer);
     };
     let bytes = 0;
     for (const piece of pieces) bytes += piece.length;

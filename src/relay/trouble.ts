@@ -90,14 +90,20 @@ export function judgeSetup(level: TlsLevel, step: SetupStep, fault: Fault): 'pla
 
 /** How the final dot ended; `in-doubt`: the MX may have taken the message (RFC 1047). */
 export type DotResult =
-  | { readonly kind: 'answered'; readonly reply: Reply }
+  /** `settled`: the connection is in order and holds nothing of the message any more. */
+  | { readonly kind: 'answered'; readonly reply: Reply; readonly settled: boolean }
   | { readonly kind: 'in-doubt'; readonly reply: LocalReply; readonly why: string }
   | { readonly kind: 'not-sent'; readonly reply: Reply };
 
-export function judgeContent(result: ContentResult, endpoint: Endpoint): DotResult {
+/** @param settled the connection is in order behind the answer */
+export function judgeContent(
+  result: ContentResult,
+  endpoint: Endpoint,
+  settled: boolean,
+): DotResult {
   switch (result.kind) {
     case 'reply':
-      return { kind: 'answered', reply: result.reply };
+      return { kind: 'answered', reply: result.reply, settled };
     case 'not-sent':
       return { kind: 'not-sent', reply: faultReply(result.fault, endpoint) };
     case 'unknown': {

@@ -1,12 +1,5 @@
+import { KERNEL_BLOCK_BYTES, relaxed } from '../base/kernels/octet-kernels.ts';
 import { HeldLineEnds } from './held-line-ends.ts';
-import {
-  copyToGathered,
-  GATHER_BYTES,
-  GATHER_SLACK,
-  gathered,
-  rewriteToGathered,
-} from './wsp-rewrite.ts';
-import { findBlankPair } from './wsp-scan.ts';
 
 /** Body canonicalisation, the part of `c=` after the slash (RFC 6376 section 3.4). */
 export type BodyCanonicalization = 'simple' | 'relaxed';
@@ -75,13 +68,6 @@ class SimpleBodyHasher implements BodyHasher {
   }
 }
 
-/** Unchanged stretches from this length on are hashed where they are. */
-const DIRECT_MIN = 4096;
-/** At a place that needs rewriting, so many octets are rewritten before the next search. */
-const FIRST_STRIDE = 1024;
-/** Where the next such place is never far, the search is not worth its cost: up to so many octets. */
-const MAX_STRIDE = 16 * 1024;
-
 /** Section 3.4.4: runs of WSP become one SP, WSP at line ends and empty lines at the end go. */
 class RelaxedBodyHasher implements BodyHasher {
   readonly canonicalization = 'relaxed';
@@ -143,39 +129,23 @@ class RelaxedBodyHasher implements BodyHasher {
 
   /** `from` stands after a whole run of WSP, and the octet before `end` is no WSP and no CR. */
   #canonicalise(piece: Uint8Array, from: number, end: number): void {
-    const view = new DataView(piece.buffer, piece.byteOffset, piece.byteLength);
-    let position = from;
-    let filled = 0;
-    let stride = FIRST_STRIDE;
-    let tab = indexWithin(piece, TAB, from, end);
-    const firstBlank = indexWithin(piece, SP, from, end);
+    const firstWsp = Math.min(
+      indexWithin(piece, SP, from, end),
+      indexWithin(piece, TAB, from, end),
+    );
+    // Base64 has none, and is hashed where it is.
+    if (firstWsp > from) this.#out.write(piece.subarray(from, firstWsp));
+    let position = firstWsp;
     while (position < end) {
-      if (tab < position) tab = indexWithin(piece, TAB, position, end);
-      const blank = Math.max(firstBlank, position);
-      let dirty = blank >= tab ? tab : findBlankPair(piece, view, blank, tab);
-      // A blank just before the tab belongs to the same run.
-      if (dirty < end && dirty === tab && dirty > position && piece[dirty - 1] === SP) dirty -= 1;
-      const clean = dirty - position;
-      if (clean >= DIRECT_MIN || (filled === 0 && dirty === end)) {
-        filled = this.#flush(filled);
-        this.#out.write(piece.subarray(position, dirty));
-      } else if (clean > 0) {
-        if (filled + clean > GATHER_BYTES) filled = this.#flush(filled);
-        filled = copyToGathered(piece, position, dirty, filled);
+      const stop = blockEnd(piece, position, end);
+      if (stop === position) {
+        // A block of nothing but WSP: only the last one of a run can stay.
+        while (isWsp(piece[position + 1])) position += 1;
+        continue;
       }
-      if (dirty === end) break;
-      stride = clean < FIRST_STRIDE ? Math.min(stride * 2, MAX_STRIDE) : FIRST_STRIDE;
-      position = strideEnd(piece, dirty, stride, end);
-      // What a stretch is longer than its stride is WSP, of which one SP stays, and one CRLF.
-      if (filled + stride + 2 + GATHER_SLACK > GATHER_BYTES) filled = this.#flush(filled);
-      filled = rewriteToGathered(piece, view, dirty, position, filled);
+      this.#out.write(relaxed(piece.subarray(position, stop)));
+      position = stop;
     }
-    this.#flush(filled);
-  }
-
-  #flush(filled: number): 0 {
-    if (filled > 0) this.#out.write(gathered.subarray(0, filled));
-    return 0;
   }
 }
 
@@ -189,9 +159,10 @@ function indexWithin(octets: Uint8Array, octet: number, from: number, end: numbe
   return index < 0 || index > end ? end : index;
 }
 
-/** Where a rewritten stretch may end: neither inside a run of WSP nor inside a CRLF. */
-function strideEnd(piece: Uint8Array, from: number, stride: number, end: number): number {
-  let stop = Math.min(from + stride, end);
-  while (stop < end && isWsp(piece[stop - 1])) stop += 1;
-  return stop < end && piece[stop - 1] === CR ? stop + 1 : stop;
+/** Where a block may end: behind an octet that is neither WSP nor CR; `from` if there is none in it. */
+function blockEnd(piece: Uint8Array, from: number, end: number): number {
+  if (end - from <= KERNEL_BLOCK_BYTES) return end;
+  let stop = from + KERNEL_BLOCK_BYTES;
+  while (stop > from && (isWsp(piece[stop - 1]) || piece[stop - 1] === CR)) stop -= 1;
+  return stop;
 }

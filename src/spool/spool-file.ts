@@ -35,7 +35,7 @@ export class SpoolFile {
     });
   }
 
-  /** Reads from the beginning; each piece is a fresh buffer. @throws the file system's error */
+  /** Reads from the beginning; each piece is a fresh buffer that covers its memory. @throws the file system's error */
   async *read(): AsyncGenerator<Buffer> {
     let position = 0;
     while (position < this.#length) {

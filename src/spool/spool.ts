@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { Budget } from './budget.ts';
+import { SlabPool } from './slab-pool.ts';
 import { SpooledMessage, type SpoolOptions } from './spooled-message.ts';
 
 export { SpoolError, type SpoolOptions } from './spooled-message.ts';
@@ -12,6 +13,7 @@ export class Spool {
   readonly options: SpoolOptions;
   readonly memory: Budget;
   readonly disk: Budget;
+  readonly slabs = new SlabPool();
   readonly #clock: Clock;
 
   constructor(options: SpoolOptions, clock: Clock) {
@@ -23,6 +25,6 @@ export class Spool {
 
   /** Begins a message. The caller must `release` it, whatever happens. */
   open(): SpooledMessage {
-    return new SpooledMessage(this.options, this.memory, this.disk, this.#clock);
+    return new SpooledMessage(this.options, this.memory, this.disk, this.slabs, this.#clock);
   }
 }

@@ -98,7 +98,13 @@ export function inMemory(content: string | Buffer, prefix = ''): MessageSource {
   };
 }
 
-/** A message that is read piece by piece. */
+/** A message that is read piece by piece; the reader gets copies, since it frees what it has read. */
 export function inPieces(pieces: () => AsyncIterable<Buffer>, prefix = ''): MessageSource {
-  return { prefix: Buffer.from(prefix), buffers: () => undefined, chunks: pieces };
+  return {
+    prefix: Buffer.from(prefix),
+    buffers: () => undefined,
+    async *chunks() {
+      for await (const piece of pieces()) yield Buffer.from(piece);
+    },
+  };
 }

@@ -42,7 +42,7 @@ class ScriptedLeg implements Leg {
   };
   rcptReply: Reply | Promise<Reply> = remote(250);
   dataReply: Reply = remote(354);
-  dot: DotResult | Promise<DotResult> = { kind: 'answered', reply: remote(250) };
+  dot: DotResult | Promise<DotResult> = { kind: 'answered', reply: remote(250), settled: true };
   #late: (reply: RemoteReply, afterMs: number) => void = () => undefined;
 
   async rcpt({ address }: Mailbox): Promise<Reply> {
@@ -175,7 +175,7 @@ describe('LiveTransaction', () => {
     await new Promise(setImmediate);
     assert.equal(answered, false);
     assert.equal(records.length, 0);
-    dot.resolve({ kind: 'answered', reply: remote(250, 'queued') });
+    dot.resolve({ kind: 'answered', reply: remote(250, 'queued'), settled: true });
     assert.deepEqual(await reply, remote(250, 'queued'));
     assert.equal(ended().outcome, 'accepted');
     assert.deepEqual(ended().recipients, [
@@ -271,7 +271,7 @@ describe('LiveTransaction', () => {
     await new Promise(setImmediate);
     transaction.abort('connection-lost');
     assert.equal(records.length, 0);
-    dot.resolve({ kind: 'answered', reply: remote(250) });
+    dot.resolve({ kind: 'answered', reply: remote(250), settled: true });
     await end;
     assert.equal(ended().outcome, 'accepted');
     assert.deepEqual(ended().notes, ['client: connection-lost']);

@@ -132,6 +132,27 @@ describe('Leg', () => {
     assert.ok(decoded === piece.toString('latin1').repeat(count));
   });
 
+  it('tells whether the connection may still hold octets of the message', async () => {
+    const large = inMemory(Buffer.alloc(4_000_000, 'x\r\n'));
+    const whole = await mxAndLeg({ dot: '554 5.7.1 no' });
+    await whole.leg.rcpt(mailbox('a@example.com'));
+    await whole.leg.data();
+    const refused = await whole.leg.send(large, dueIn());
+    assert.ok(refused.kind === 'answered' && refused.settled);
+    // A refusal amid the content: most of it waits in our socket still.
+    const early = await mxAndLeg({
+      content: (session) => {
+        session.pause();
+        session.write('552 5.3.4 too large\r\n');
+      },
+    });
+    await early.leg.rcpt(mailbox('a@example.com'));
+    await early.leg.data();
+    const cut = await early.leg.send(large, dueIn());
+    assert.equal(text(cut.reply), '552 5.3.4 too large');
+    assert.ok(cut.kind === 'answered' && !cut.settled);
+  });
+
   it('leaves the MX without a dot when the transaction is given up', async () => {
     const { mx, leg } = await mxAndLeg();
     await leg.rcpt(mailbox('a@example.com'));

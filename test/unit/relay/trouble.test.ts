@@ -60,8 +60,8 @@ describe('trouble', () => {
     for (const kind of kinds) {
       const fault: Fault = { kind, detail: 'x' };
       for (const result of [
-        judgeContent({ kind: 'not-sent', fault, begun: true }, ENDPOINT),
-        judgeContent({ kind: 'unknown', fault }, ENDPOINT),
+        judgeContent({ kind: 'not-sent', fault, begun: true }, ENDPOINT, false),
+        judgeContent({ kind: 'unknown', fault }, ENDPOINT, false),
       ]) {
         assert.equal(result.reply.code, 451);
         assert.notEqual(result.kind, 'answered');
