@@ -79,9 +79,18 @@ async function askOne(
   if (asked.kind === 'unreachable') {
     return statement(zone, at, { verdict: 'unreachable', detail: asked.detail });
   }
-  const { reply } = asked;
+  let { reply } = asked;
   if (!speaksForZone(reply)) {
-    return statement(zone, at, { verdict: 'lame', detail: lameDetail(reply, zone.zone) });
+    // Some servers give up (SERVFAIL) at a CNAME whose target they cannot follow.
+    const aliasAsked = await queries.ask(at.server, { name, type: 'CNAME' });
+    const isAlias =
+      aliasAsked.kind === 'reply' &&
+      speaksForZone(aliasAsked.reply) &&
+      aliasAsked.reply.answers.length > 0;
+    if (!isAlias) {
+      return statement(zone, at, { verdict: 'lame', detail: lameDetail(reply, zone.zone) });
+    }
+    reply = aliasAsked.reply;
   }
   const soa = soaAsked.kind === 'reply' ? soaOf(soaAsked.reply, zone.zone) : undefined;
   const stated = { ...readStatement(zone, at, name, reply, options), soa };

@@ -201,11 +201,12 @@ export class ZoneWalk {
 
   async #servers(
     zone: string,
-    hosts: readonly string[],
+    inAnyOrder: readonly string[],
     glue: ReadonlyMap<string, ReadonlySet<string>>,
     known: readonly AuthorityServer[],
     chain: readonly string[],
   ): Promise<ZoneServers> {
+    const hosts = inAnyOrder.toSorted(); // servers shuffle them; reports shall not
     const lost = hosts.slice(MAX_HOSTS).map((host) => ({
       host,
       reason: `not asked: ${zone} has more than ${MAX_HOSTS} name servers`,

@@ -3,7 +3,9 @@ import { systemClock } from '../../../../src/base/clock.ts';
 import { checkSeen, type SeenExpectation } from '../../../../src/keys/dns/seen.ts';
 import type { SeenReport } from '../../../../src/keys/dns/seen-report.ts';
 import { type DnsLab, startDnsLab } from '../../../support/dns-lab.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
 import { requirePeer } from '../../../support/peers.ts';
+import { startSilentDns } from '../../../support/silent-dns.ts';
 
 const KEY = { algorithm: 'ed25519', publicKey: '11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=' };
 const TXT = `TXT "v=DKIM1; k=ed25519; h=sha256; p=${KEY.publicKey}"`;
@@ -55,8 +57,11 @@ const shared = {
 describe('the check "seen in DNS", against real BINDs', () => {
   let lab: DnsLab;
 
+  let named: string;
+
   before(async function () {
-    lab = await startDnsLab(requirePeer(this, 'named'), [
+    named = requirePeer(this, 'named');
+    lab = await startDnsLab(named, [
       { address: '127.0.0.1', zones: { '.': ROOT, test: TEST } },
       {
         address: '127.0.0.2',
@@ -113,5 +118,156 @@ describe('the check "seen in DNS", against real BINDs', () => {
     );
     assert.equal(report.settleMs, 300_000);
     assert.deepEqual(report.warnings, []);
+  });
+
+  const verdicts = (report: SeenReport) =>
+    report.servers.map(({ address, verdict }) => `${address} ${verdict}`).toSorted();
+  const detailAt = (report: SeenReport, address: string) =>
+    report.servers.find((answer) => answer.address === address)?.detail ?? '';
+
+  it('waits for a server that does not have the record yet, and tells delay from split view', async () => {
+    const late = await see('late.test');
+    assert.equal(late.verdict, 'not-yet');
+    assert.deepEqual(verdicts(late), ['127.0.0.2 absent', '127.0.0.3 seen']);
+    assert.match(detailAt(late, '127.0.0.2'), /its zone is older \(serial 1, elsewhere 7\)/);
+  });
+
+  it('says when two servers of equal serial show different zones', async () => {
+    const split = await startDnsLab(named, [
+      {
+        address: '127.0.0.1',
+        zones: { '.': ROOT, test: `@ IN NS ns\nns IN A 127.0.0.1${DELEGATION('split')}` },
+      },
+      { address: '127.0.0.2', zones: { 'split.test': `${NS}\ns._domainkey IN ${TXT}` } },
+      { address: '127.0.0.3', zones: { 'split.test': `${NS}\ns._domainkey IN ${OTHER}` } },
+    ]);
+    try {
+      const hints = [{ zone: '', servers: [{ address: '127.0.0.1', port: split.port }] }];
+      const report = await see('split.test', undefined, { hints, port: split.port });
+      assert.equal(report.verdict, 'conflict');
+      assert.deepEqual(verdicts(report), ['127.0.0.2 seen', '127.0.0.3 mismatch']);
+      assert.match(detailAt(report, '127.0.0.3'), /p= is another key; .*split view/);
+      const none = await see('split.test', undefined, {
+        hints,
+        port: split.port,
+        selector: 'gone',
+      });
+      assert.equal(none.verdict, 'not-yet');
+      assert.deepEqual(verdicts(none), ['127.0.0.2 absent', '127.0.0.3 absent']);
+    } finally {
+      await split.close();
+    }
+  });
+
+  it('names a server that does not serve the zone, and one that is silent', async () => {
+    const dead = await see('dead.test', undefined, { timeoutMs: 100 });
+    assert.equal(dead.verdict, 'not-yet');
+    assert.deepEqual(verdicts(dead), ['127.0.0.2 seen', '127.0.0.9 unreachable']);
+    const lame = await see('lame.test');
+    assert.equal(lame.verdict, 'not-yet');
+    assert.deepEqual(verdicts(lame), ['127.0.0.2 seen', '127.0.0.4 lame']);
+    assert.match(lame.summary, /nsx\.lame\.test \(127\.0\.0\.4\): it answers REFUSED/);
+    const order = { ignored: [{ address: '127.0.0.4', reason: 'switched off tomorrow' }] };
+    const ignored = await see('lame.test', undefined, order);
+    assert.equal(ignored.verdict, 'seen');
+    assert.deepEqual(verdicts(ignored), ['127.0.0.2 seen', '127.0.0.4 ignored']);
+    assert.match(detailAt(ignored, '127.0.0.4'), /switched off tomorrow/);
+  });
+
+  it('is not content when every server is ignored', async () => {
+    const ignored = ['127.0.0.2', '127.0.0.3'].map((address) => ({ address, reason: 'test' }));
+    assert.equal((await see('good.test', undefined, { ignored })).verdict, 'not-yet');
+  });
+
+  it('notices a server that refuses the delegated zone although its parent names it', async () => {
+    const report = await see('alone.test');
+    assert.equal(report.verdict, 'not-yet');
+    assert.deepEqual(verdicts(report), ['127.0.0.2 seen', '127.0.0.3 lame']);
+  });
+
+  it('reports a name server without an address', async () => {
+    const report = await see('noglue.test');
+    assert.equal(report.verdict, 'not-yet');
+    const lost = report.servers.find(({ host }) => host === 'ns.noglue.test');
+    assert.equal(lost?.verdict, 'unreachable');
+    assert.match(lost?.detail ?? '', /glue \(RFC 9471\)/);
+    assert.match(report.warnings.join(), /the parent names the server ns\.noglue\.test/);
+    const ignored = [{ address: 'ns.noglue.test', reason: 'never existed' }];
+    assert.equal((await see('noglue.test', undefined, { ignored })).verdict, 'seen');
+  });
+
+  it('follows a CNAME into another zone, to all of its servers, and waits for old TTLs', async () => {
+    const report = await see('cust.test');
+    assert.equal(report.verdict, 'seen', report.summary);
+    assert.deepEqual(
+      report.servers.map(({ zone, address, verdict }) => `${zone} ${address} ${verdict}`),
+      [
+        'cust.test 127.0.0.2 seen',
+        'cust.test 127.0.0.3 seen',
+        'keys.prov.test 127.0.0.3 seen',
+        'keys.prov.test 127.0.0.2 seen',
+      ],
+    );
+    assert.match(detailAt(report, '127.0.0.2'), /CNAME to s\.cust\.keys\.prov\.test/);
+    assert.equal(report.settleMs, 4_000_000);
+    const older = await see('cust.test', undefined, { oldTtlS: 86_400 });
+    assert.equal(older.settleMs, 86_400_000);
+    const loop = await see('loop.test');
+    assert.equal(loop.verdict, 'conflict');
+    assert.match(loop.warnings.join(), /form a loop/);
+  });
+
+  it('does not take the answer of a wildcard for a record, and waits for its TTL', async () => {
+    const report = await see('wild.test');
+    assert.equal(report.verdict, 'seen');
+    assert.equal(report.settleMs, 7_200_000);
+    assert.match(report.warnings.join(), /a wildcard answers/);
+    const missing = await see('wild.test', undefined, { selector: 'next' });
+    assert.equal(missing.verdict, 'not-yet');
+    assert.match(missing.summary, /only a wildcard answers/);
+  });
+
+  it('tells a wrong record from a missing one', async () => {
+    const two = await see('dup.test');
+    assert.equal(two.verdict, 'conflict');
+    assert.match(two.summary, /there are 2 TXT records/);
+    assert.equal(two.servers[0]?.found.length, 2);
+    const record = { kind: 'key', key: { ...KEY, publicKey: `${'A'.repeat(43)}=` } } as const;
+    assert.equal((await see('good.test', record)).verdict, 'conflict');
+    assert.equal((await see('good.test', undefined, { selector: 'rev' })).verdict, 'conflict');
+    assert.equal((await see('good.test', undefined, { selector: 'none' })).verdict, 'not-yet');
+  });
+
+  it('sees that a key is revoked, and that a record is gone', async () => {
+    const revoked = await see('good.test', { kind: 'revoked', key: KEY }, { selector: 'rev' });
+    assert.equal(revoked.verdict, 'seen');
+    assert.equal(revoked.settleMs, 900_000);
+    const still = await see('good.test', { kind: 'revoked', key: KEY });
+    assert.equal(still.verdict, 'not-yet');
+    assert.match(still.summary, /the key still stands there/);
+    const none = await see('good.test', { kind: 'none' }, { selector: 'none', oldTtlS: 600 });
+    assert.equal(none.verdict, 'seen');
+    assert.equal(none.settleMs, 600_000);
+    assert.equal((await see('good.test', { kind: 'none' })).verdict, 'not-yet');
+  });
+
+  it('never asks beyond its time, and stops when told to', async () => {
+    const clock = new ManualClock();
+    const silent = await startSilentDns();
+    try {
+      const hints = [{ zone: '', servers: [{ address: '127.0.0.1', port: silent.port }] }];
+      const open = see('good.test', undefined, { hints, clock, deadlineMs: 10_000 });
+      await silent.asked;
+      clock.advance(10_000);
+      const report = await open;
+      assert.equal(report.verdict, 'not-yet');
+      const controller = new AbortController();
+      const stopped = see('good.test', undefined, { hints, clock, signal: controller.signal });
+      controller.abort(new Error('enough'));
+      await assert.rejects(stopped, /enough/);
+      assert.equal(clock.waiting, 0);
+    } finally {
+      await silent.close();
+    }
   });
 });
