@@ -1,0 +1,130 @@
+import type { Change, ResourceRecordSet } from '@aws-sdk/client-route-53';
+import { compareStanding } from './compare-standing.ts';
+import { untilAborted } from './pause.ts';
+import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
+import { Route53Calls, type Route53CallsOptions } from './route53-calls.ts';
+import { recordSet, standingOf } from './route53-records.ts';
+import { type BatchOutcome, valueOctets, ZoneBatches } from './zone-batches.ts';
+
+/** Limits of ChangeResourceRecordSets (API reference): records, and characters of their values. */
+const MAX_CHANGES = 1000;
+const MAX_VALUE_OCTETS = 32_000 / 2;
+
+interface Prepared {
+  readonly change: RecordChange;
+  /** The set to delete, exactly as it stands; undefined: nothing is deleted. */
+  readonly standing: ResourceRecordSet | undefined;
+}
+
+/**
+ * Writes records into a zone of Route 53. CREATE fails where a record stands, DELETE where it is not
+ * exactly the one named; a replacement is both in one batch, which is made as a whole or not at all.
+ * UPSERT would overwrite whatever stands there, so it is never used.
+ */
+export class Route53Publisher implements Publisher {
+  readonly name = 'route53';
+  readonly #calls: Route53Calls;
+  readonly #batches: ZoneBatches;
+
+  constructor(options: Route53CallsOptions) {
+    this.#calls = new Route53Calls(options);
+
+    this.#batches = new ZoneBatches({
+      maxChanges: MAX_CHANGES,
+      maxOctets: MAX_VALUE_OCTETS,
+      send: (changes) => this.#send(changes.map(asSaid)),
+      sendAlone: (changes) => this.#sendAlone(changes),
+    });
+  }
+
+  async apply(changes: readonly RecordChange[], signal?: AbortSignal): Promise<PublishResult> {
+    signal?.throwIfAborted();
+    // A batch serves several callers: one that goes away does not take it along.
+    return await untilAborted(this.#batches.submit(changes), signal);
+  }
+
+  close(): void {
+    this.#calls.close();
+  }
+
+  async #sendAlone(changes: readonly RecordChange[]): Promise<PublishResult> {
+    let written: Extract<PublishResult, { kind: 'written' }> = {
+      kind: 'written',
+      detail: 'nothing to do',
+    };
+    for (const part of inParts(changes)) {
+      let outcome = await this.#send(part.map(asSaid));
+      if (outcome.kind === 'refused') outcome = await this.#sendAfterLook(part);
+      if (outcome.kind !== 'written') return outcome;
+      written = outcome;
+    }
+    return written;
+  }
+
+  /** Looks what stands there, and tries once more with what is left to do. */
+  async #sendAfterLook(changes: readonly RecordChange[]): Promise<PublishResult> {
+    const left: Prepared[] = [];
+    for (const change of changes) {
+      const listed = await this.#calls.list(change.name);
+      if (listed.kind !== 'sets') return asResult(listed);
+      const comparison = compareStanding(change, standingOf(listed.sets));
+      if (comparison.kind === 'in-the-way') return comparison;
+      if (comparison.kind === 'done') continue;
+      const standing = listed.sets.find((set) => set.Type === change.type);
+      left.push({ change, standing: change.before === undefined ? undefined : standing });
+    }
+    if (left.length === 0) return { kind: 'written', detail: 'it stood there already' };
+    const outcome = await this.#send(left);
+    return asResult(outcome);
+  }
+
+  async #send(prepared: readonly Prepared[]): Promise<BatchOutcome & { reason?: string }> {
+    const changes = prepared.flatMap(batchEntries);
+    if (changes.length === 0) return { kind: 'written', detail: 'nothing to do' };
+    const made = await this.#calls.change(changes);
+    return made.kind === 'insync'
+      ? { kind: 'written', detail: `change ${made.id} is INSYNC` }
+      : made;
+  }
+}
+
+function asSaid(change: RecordChange): Prepared {
+  const { before } = change;
+  return {
+    change,
+    standing: before === undefined ? undefined : recordSet(change, before.value, before.ttlS),
+  };
+}
+
+function batchEntries({ change, standing }: Prepared): Change[] {
+  const entries: Change[] = [];
+  if (standing !== undefined) entries.push({ Action: 'DELETE', ResourceRecordSet: standing });
+  if (change.after !== undefined) {
+    const set = recordSet(change, change.after, change.ttlS);
+    entries.push({ Action: 'CREATE', ResourceRecordSet: set });
+  }
+  return entries;
+}
+
+function asResult(outcome: BatchOutcome & { readonly reason?: string }): PublishResult {
+  if (outcome.kind !== 'refused') return outcome;
+  return {
+    kind: 'failed',
+    reason: outcome.reason ?? 'Route 53 refused the change',
+    hint: 'the records change while they are written, or do not belong into this zone',
+  };
+}
+
+function inParts(changes: readonly RecordChange[]): RecordChange[][] {
+  const parts: RecordChange[][] = [];
+  let octets = Number.POSITIVE_INFINITY;
+  for (const change of changes) {
+    octets += valueOctets([change]);
+    if (octets > MAX_VALUE_OCTETS) {
+      parts.push([]);
+      octets = valueOctets([change]);
+    }
+    parts.at(-1)?.push(change);
+  }
+  return parts;
+}
