@@ -18,8 +18,7 @@ export const octodns: ExportFormat = {
       if (name === undefined) throw new RangeError(`${record.name} is not in ${zone}`);
       entries.set(name, entry(record));
     }
-    // octoDNS wants the names sorted (enforce_order).
-    const sorted = [...entries].sort(([one], [other]) => (one < other ? -1 : 1));
+    const sorted = [...entries].sort(([one], [other]) => compareNaturally(one, other));
     return stringify(Object.fromEntries(sorted), { lineWidth: 0, directives: true });
   },
 };
@@ -28,4 +27,18 @@ function entry({ type, ttlS, value }: ExportedRecord): object {
   return type === 'TXT'
     ? { ttl: ttlS, type, value: value.replaceAll(';', '\\;') }
     : { ttl: ttlS, type, value: `${value.replace(/\.$/, '')}.` };
+}
+
+/** octoDNS refuses names out of order (enforce_order), and numbers in names count as numbers. */
+function compareNaturally(one: string, other: string): number {
+  const [left, right] = [one, other].map((name) => name.split(/(\d+)/));
+  for (const [index, part] of (left ?? []).entries()) {
+    const against = right?.[index];
+    if (against === undefined) return 1;
+    if (part === against) continue;
+    const isNumber = index % 2 === 1;
+    const isLess = isNumber ? Number(part) < Number(against) : part < against;
+    return isLess ? -1 : 1;
+  }
+  return -1;
 }

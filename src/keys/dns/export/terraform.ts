@@ -35,6 +35,9 @@ function resourceName(name: string): string {
 
 /** A quoted template (HCL native syntax, "Template Expressions"). */
 function literal(text: string): string {
-  const escaped = text.replace(/[\\"]/g, '\\$&').replaceAll('${', '$${').replaceAll('%{', '%%{');
+  const escaped = text
+    .replace(/[\\"]/g, '\\$&')
+    .replaceAll('${', () => '$${')
+    .replaceAll('%{', '%%{');
   return `"${escaped}"`;
 }
