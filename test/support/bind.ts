@@ -21,6 +21,8 @@ export interface BindOptions {
   readonly serial?: number;
   /** Statements besides `options`, such as keys. */
   readonly statements?: string;
+  /** Zones that BIND signs (DNSSEC), with keys that it makes. */
+  readonly signed?: readonly string[];
   /** Statements in each zone, such as `allow-update`. */
   readonly zoneStatements?: string;
 }
@@ -86,13 +88,17 @@ async function writeConfiguration(
       notify no;
       minimal-responses yes;
       check-names master ignore;
+      key-directory "${folder}";
     };
     controls { };`,
     more.statements ?? '',
   ];
   for (const [origin, records] of Object.entries(zones)) {
     const file = join(folder, 'zones', origin === '.' ? 'root' : origin);
-    const inZone = more.zoneStatements ?? '';
+    const signing = more.signed?.includes(origin)
+      ? 'dnssec-policy default; inline-signing yes;'
+      : '';
+    const inZone = `${more.zoneStatements ?? ''} ${signing}`;
     statements.push(`zone "${origin}" { type master; file "${file}"; ${inZone} };`);
     const below = origin === '.' ? '.' : `.${origin}.`;
     const soa = `@ IN SOA ns${below} hostmaster${below} ${serial} 3600 600 86400 ${ttlS}`;
