@@ -15,6 +15,7 @@ export interface DnsForwarder {
 export async function forwardDns(
   at: { readonly address: string; readonly port: number },
   toPort: number,
+  options: { readonly withoutTcp?: boolean } = {},
 ): Promise<DnsForwarder> {
   const udp = createSocket('udp4');
   const clients = new Map<string, UdpSocket>();
@@ -31,6 +32,10 @@ export async function forwardDns(
     client.send(octets, toPort, '127.0.0.1');
   });
   const tcp = createServer((incoming) => {
+    if (options.withoutTcp === true) {
+      incoming.destroy();
+      return;
+    }
     const outgoing = connect(toPort, '127.0.0.1');
     for (const [one, other] of [
       [incoming, outgoing],

@@ -7,6 +7,8 @@ export interface LabServer extends BindOptions {
   /** In 127/8. */
   readonly address: string;
   readonly zones: BindZones;
+  /** Connections over TCP are closed at once. */
+  readonly withoutTcp?: boolean;
 }
 
 /** Several BINDs on one port and different loopback addresses, as the name servers of the world are. */
@@ -23,7 +25,7 @@ const ATTEMPTS = 4;
 /** @param named path of the program, see `requirePeer` */
 export async function startDnsLab(named: string, servers: readonly LabServer[]): Promise<DnsLab> {
   const binds = await Promise.all(
-    servers.map(({ zones, address, ...options }) =>
+    servers.map(({ zones, address, withoutTcp: _, ...options }) =>
       startBind(named, zones, { nameServer: address, ...options }),
     ),
   );
@@ -31,7 +33,9 @@ export async function startDnsLab(named: string, servers: readonly LabServer[]):
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
     const started = await Promise.allSettled(
-      servers.map(({ address }, index) => forwardDns({ address, port }, binds[index]?.port ?? 0)),
+      servers.map(({ address, withoutTcp = false }, index) =>
+        forwardDns({ address, port }, binds[index]?.port ?? 0, { withoutTcp }),
+      ),
     );
     const forwarders = started.flatMap((one): DnsForwarder[] =>
       one.status === 'fulfilled' ? [one.value] : [],

@@ -31,6 +31,8 @@ export class AuthorityQueries {
   readonly #options: AuthorityQueriesOptions;
   readonly #gate: DnsGate;
   readonly #asked = new Map<string, Promise<Asked>>();
+  /** Servers that let all tries of a question pass: one dead server must not cost its time-out again and again. */
+  readonly #silent = new Map<string, string>();
 
   constructor(options: AuthorityQueriesOptions) {
     const { concurrency, maxQueries, timeoutMs, attempts, clock } = options;
@@ -78,9 +80,12 @@ export class AuthorityQueries {
 
   async #ask(kind: QueryKind | 'tcp', server: DnsServer, question: Question): Promise<Asked> {
     const { timeoutMs, clock, signal, attempts } = this.#options;
+    const who = `${server.address} ${server.port}`;
     let detail = 'not asked: too many questions were waiting';
     if (!(await this.#gate.enter())) return { kind: 'unreachable', detail };
     try {
+      const silence = this.#silent.get(who);
+      if (silence !== undefined) return { kind: 'unreachable', detail: silence };
       const limits = { timeoutMs, clock, signal };
       for (let attempt = 0; attempt < attempts; attempt += 1) {
         const result =
@@ -89,8 +94,10 @@ export class AuthorityQueries {
             : await exchange(server, question, { ...limits, queryKind: kind });
         if (result.kind === 'reply') return result;
         detail = result.kind === 'closed' ? 'the check ran out of time' : result.detail;
-        if (result.kind !== 'timeout') break;
+        if (result.kind !== 'timeout') return { kind: 'unreachable', detail };
       }
+      // Over TCP alone it says nothing about UDP.
+      if (kind !== 'tcp') this.#silent.set(who, detail);
       return { kind: 'unreachable', detail };
     } finally {
       this.#gate.leave();

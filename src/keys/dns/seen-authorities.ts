@@ -4,7 +4,8 @@ import type { AuthorityQueries } from './authority-queries.ts';
 import { isOutOfReach } from './authority-queries.ts';
 import { type ExpectedRecord, judgeRecords } from './judge-record.ts';
 import type { ServerAnswer } from './seen-report.ts';
-import { type AuthorityServer, speaksForZone, type ZoneServers, zoneText } from './zone-servers.ts';
+import { speaksForZone, zoneText } from './zone-cut.ts';
+import type { AuthorityServer, ZoneServers } from './zone-servers.ts';
 
 /** What one authoritative server says about a name. */
 export interface Statement {

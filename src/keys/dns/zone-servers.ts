@@ -2,8 +2,19 @@ import { isIP } from 'node:net';
 import type { DnsReply, Question } from '../../base/dns-message.ts';
 import { isAskable, isHostName } from '../../base/dns-name.ts';
 import type { DnsServer } from '../../base/dns-transport.ts';
-import type { Asked, AuthorityQueries } from './authority-queries.ts';
+import type { AuthorityQueries } from './authority-queries.ts';
 import { type DnsHint, hintFor, isWithin, namesBelow } from './dns-hints.ts';
+import {
+  type Cut,
+  collectAddresses,
+  isOfChild,
+  MAX_ADDRESSES,
+  nsHosts,
+  readCut,
+  speaksForZone,
+  unique,
+  zoneText,
+} from './zone-cut.ts';
 
 /**
  * From the root (or a nearer hint) down to the zone that holds a name, as a resolver goes (RFC 1034
@@ -55,20 +66,12 @@ export interface ZoneWalkOptions {
   readonly skips: (address: string) => boolean;
 }
 
-/** Name servers of one zone, and addresses of one name server, that are looked at. */
+/** Name servers of one zone that are looked at. */
 const MAX_HOSTS = 20;
-const MAX_ADDRESSES = 8;
 /** Zones whose name servers lie in zones whose name servers lie in … */
 const MAX_DEPTH = 5;
 /** Servers of a top-level domain that are tried. */
 const MAX_TRIES = 6;
-
-/** What a server says about a cut at a name. */
-type Cut =
-  | { readonly kind: 'cut'; readonly hosts: readonly string[]; readonly reply: DnsReply }
-  | { readonly kind: 'none' }
-  | { readonly kind: 'lame'; readonly detail: string }
-  | { readonly kind: 'unreachable'; readonly detail: string };
 
 type FirstCut = Extract<Cut, { kind: 'cut' }> & {
   /** The server that told of the cut, if it serves the child zone as well. */
@@ -98,7 +101,9 @@ export class ZoneWalk {
     const hint = hintFor(name, this.#options.hints);
     let holder = await this.#begin(hint, findings);
     for (const child of namesBelow(hint.zone, name)) {
-      holder = (await this.#descend(holder, child, findings)) ?? holder;
+      const next = await this.#descend(holder, child, findings);
+      if (next === 'lost') return { holder: { ...holder, servers: [], lost: [] }, ...findings };
+      holder = next ?? holder;
     }
     return { holder, ...findings };
   }
@@ -127,16 +132,16 @@ export class ZoneWalk {
     return await this.#zone(hint.zone, hosts, [reply], given, findings);
   }
 
-  /** The child zone when there is a cut at `child`. */
+  /** The child zone when there is a cut at `child`; `lost` when nobody can say. */
   async #descend(
     parent: ZoneServers,
     child: string,
     findings: Findings,
-  ): Promise<ZoneServers | undefined> {
+  ): Promise<ZoneServers | undefined | 'lost'> {
     const question: Question = { name: child, type: 'NS' };
     if (!isThorough(parent.zone)) {
-      const first = await this.#firstCut(parent, child);
-      if (first === undefined) return undefined;
+      const first = await this.#firstCut(parent, child, findings.troubles);
+      if (first === undefined || first === 'lost') return first;
       return await this.#zone(child, first.hosts, [first.reply], first.itself, findings);
     }
     const said = await Promise.all(
@@ -162,14 +167,21 @@ export class ZoneWalk {
     return await this.#zone(child, hosts, replies, itself, findings);
   }
 
-  async #firstCut(parent: ZoneServers, child: string): Promise<FirstCut | undefined> {
+  async #firstCut(
+    parent: ZoneServers,
+    child: string,
+    troubles: DelegationTrouble[],
+  ): Promise<FirstCut | undefined | 'lost'> {
+    const useless: DelegationTrouble[] = [];
     for (const at of this.#askable(parent).slice(0, MAX_TRIES)) {
       const asked = await this.#options.queries.ask(at.server, { name: child, type: 'NS' });
       const cut = readCut(asked, parent.zone, child);
       if (cut.kind === 'cut') return { ...cut, itself: isOfChild(cut) ? [at] : [] };
       if (cut.kind === 'none') return undefined;
+      useless.push({ zone: parent.zone, at, kind: cut.kind, detail: cut.detail });
     }
-    return undefined;
+    troubles.push(...useless);
+    return 'lost';
   }
 
   /** All servers of a zone whose NS records the parent (or a hint) gave. */
@@ -266,7 +278,8 @@ export class ZoneWalk {
       lost: [],
     };
     for (const child of namesBelow(hint.zone, host)) {
-      const cut = await this.#firstCut(zone, child);
+      const cut = await this.#firstCut(zone, child, []);
+      if (cut === 'lost') return undefined;
       if (cut === undefined) continue;
       if (cut.itself.length > 0) {
         zone = { zone: child, servers: cut.itself, lost: [] };
@@ -296,47 +309,6 @@ function isThorough(zone: string): boolean {
   return zone.includes('.');
 }
 
-/** True for a reply of a server that is authoritative for what it was asked. */
-export function speaksForZone(reply: DnsReply): boolean {
-  return reply.authoritative && (reply.rcode === 'NOERROR' || reply.rcode === 'NXDOMAIN');
-}
-
-function readCut(asked: Asked, zone: string, child: string): Cut {
-  if (asked.kind === 'unreachable') return asked;
-  const { reply } = asked;
-  if (reply.rcode !== 'NOERROR' && reply.rcode !== 'NXDOMAIN') {
-    return { kind: 'lame', detail: `it answers ${reply.rcode}` };
-  }
-  // Itself a server of the child zone, too.
-  const own = nsHosts(reply.answers, child);
-  if (own.length > 0) return { kind: 'cut', hosts: own, reply };
-  if (reply.authoritative) return { kind: 'none' };
-  const hosts = nsHosts(reply.authorities, child);
-  if (hosts.length > 0) return { kind: 'cut', hosts, reply };
-  return { kind: 'lame', detail: `it does not answer for ${zoneText(zone)} with authority` };
-}
-
-function isOfChild(cut: Cut): boolean {
-  return cut.kind === 'cut' && cut.reply.authoritative;
-}
-
-function nsHosts(records: DnsReply['answers'], owner: string): string[] {
-  return unique(
-    records.flatMap((record) =>
-      record.type === 'NS' && record.name === owner ? [record.data] : [],
-    ),
-  );
-}
-
-function collectAddresses(reply: DnsReply, into: Map<string, Set<string>>): void {
-  for (const record of [...reply.additionals, ...reply.answers]) {
-    if (record.type !== 'A' && record.type !== 'AAAA') continue;
-    const addresses = into.get(record.name) ?? new Set();
-    if (addresses.size < MAX_ADDRESSES) addresses.add(record.data);
-    into.set(record.name, addresses);
-  }
-}
-
 function warnOfOneSided(
   zone: string,
   parentHosts: readonly string[],
@@ -355,13 +327,4 @@ function noAddress(host: string, zone: string): string {
   return isWithin(host, zone)
     ? 'no address was found; the parent zone must give it as glue (RFC 9471)'
     : 'no address was found';
-}
-
-/** A zone in words. */
-export function zoneText(zone: string): string {
-  return zone === '' ? 'the root' : zone;
-}
-
-function unique(names: readonly string[]): string[] {
-  return [...new Set(names)];
 }

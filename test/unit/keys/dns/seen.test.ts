@@ -27,7 +27,26 @@ ${zone} IN NS ns2.${zone}
 ns1.${zone} IN A 127.0.0.2
 ns2.${zone} IN A 127.0.0.3`;
 
-const ZONES = ['good', 'view', 'late', 'alone', 'wild', 'cust', 'prov', 'dup', 'stale', 'loop'];
+const MANY = Array.from({ length: 25 }, (_, n) => `h${n + 10}.good`);
+const RSA4096 = { algorithm: 'rsa4096', publicKey: `${'A'.repeat(734)}==` };
+const LARGE = `TXT "v=DKIM1; k=rsa; p=" "${'A'.repeat(250)}" "${'A'.repeat(250)}" "${'A'.repeat(234)}=="`;
+
+const ZONES = [
+  'good',
+  'half',
+  'mixed',
+  'chain',
+  'big',
+  'view',
+  'late',
+  'alone',
+  'wild',
+  'cust',
+  'prov',
+  'dup',
+  'stale',
+  'loop',
+];
 const TEST = `
 @ IN NS ns
 ns IN A 127.0.0.1
@@ -39,7 +58,18 @@ lame IN NS ns1.good
 lame IN NS nsx.lame
 nsx.lame IN A 127.0.0.4
 noglue IN NS ns1.good
-noglue IN NS ns.noglue`;
+noglue IN NS ns.noglue
+silent IN NS ns1.good
+silent IN NS nsx.silent
+nsx.silent IN A 127.0.0.8
+six IN NS ns1.six
+six IN NS ns2.six
+ns1.six IN A 127.0.0.2
+ns1.six IN AAAA 2001:db8::1
+ns2.six IN AAAA 2001:db8::2
+${MANY.map((host) => `many IN NS ${host}`).join('\n')}
+big2 IN NS ns.big2
+ns.big2 IN A 127.0.0.5`;
 
 const shared = {
   'good.test': `${NS}\ns._domainkey 60 IN ${TXT}\nrev._domainkey 900 IN TXT "v=DKIM1; k=ed25519; p="`,
@@ -51,6 +81,11 @@ const shared = {
   'prov.test': `${NS}\nkeys IN NS ns1.keys\nkeys IN NS ns1\nns1.keys IN A 127.0.0.3`,
   'keys.prov.test': `@ IN NS ns1\n@ IN NS ns1.prov.test.\nns1 IN A 127.0.0.3\ns.cust 4000 IN ${TXT}`,
   'dup.test': `${NS}\ns._domainkey IN ${TXT}\ns._domainkey IN ${OTHER}`,
+  'silent.test': `@ IN NS ns1.good.test.\n@ IN NS nsx\nnsx IN A 127.0.0.8\ns._domainkey IN ${TXT}`,
+  'six.test': `@ IN NS ns1\n@ IN NS ns2\nns1 IN A 127.0.0.2\nns1 IN AAAA 2001:db8::1\nns2 IN AAAA 2001:db8::2\ns._domainkey IN ${TXT}`,
+  'many.test': `${MANY.map((host) => `@ IN NS ${host}.test.`).join('\n')}\ns._domainkey IN ${TXT}`,
+  'big.test': `${NS}\ns._domainkey IN ${LARGE}`,
+  'chain.test': `${NS}\n${Array.from({ length: 12 }, (_, n) => `c${n}._domainkey IN CNAME c${n + 1}._domainkey`).join('\n')}\nc12._domainkey IN ${TXT}\nodd._domainkey IN CNAME a\\032b.test.`,
   'loop.test': `${NS}\ns._domainkey IN CNAME t._domainkey\nt._domainkey IN CNAME s._domainkey`,
 };
 
@@ -70,6 +105,8 @@ describe('the check "seen in DNS", against real BINDs', () => {
           'view.test': `${NS}\ns._domainkey IN ${TXT}`,
           'alone.test': `${NS}\ns._domainkey IN ${TXT}`,
           'late.test': `${NS}\n`,
+          'half.test': `${NS}\n_domainkey IN NS ns.sub\nns.sub IN A 127.0.0.4`,
+          'mixed.test': `${NS}\ns._domainkey IN CNAME s._domainkey.good.test.\nt._domainkey IN CNAME s._domainkey.good.test.\nu._domainkey IN CNAME s._domainkey.good.test.`,
         },
       },
       {
@@ -78,10 +115,23 @@ describe('the check "seen in DNS", against real BINDs', () => {
         zones: {
           ...shared,
           'late.test': `${NS}\ns._domainkey IN ${TXT}`,
+          'half.test': `${NS}\ns._domainkey IN ${TXT}`,
+          'mixed.test': `${NS}\ns._domainkey IN ${TXT}\nu._domainkey IN CNAME rev._domainkey.good.test.`,
           'stale.test': `${NS}\ns._domainkey IN ${TXT}`,
         },
       },
-      { address: '127.0.0.4', zones: { 'elsewhere.test': '' } },
+      {
+        address: '127.0.0.4',
+        zones: {
+          'elsewhere.test': '',
+          '_domainkey.half.test': `@ IN NS ns.sub.half.test.\ns IN ${TXT}`,
+        },
+      },
+      {
+        address: '127.0.0.5',
+        withoutTcp: true,
+        zones: { 'big2.test': `@ IN NS ns\nns IN A 127.0.0.5\ns._domainkey IN ${LARGE}` },
+      },
     ]);
   });
 
@@ -249,6 +299,101 @@ describe('the check "seen in DNS", against real BINDs', () => {
     assert.equal(none.verdict, 'seen');
     assert.equal(none.settleMs, 600_000);
     assert.equal((await see('good.test', { kind: 'none' })).verdict, 'not-yet');
+  });
+
+  it('asks a silent server twice, and all others in good time', async () => {
+    const silent = await startSilentDns(lab.port, '127.0.0.8');
+    try {
+      const report = await see('silent.test', undefined, { timeoutMs: 100 });
+      assert.equal(report.verdict, 'not-yet');
+      assert.deepEqual(verdicts(report), ['127.0.0.2 seen', '127.0.0.8 unreachable']);
+      assert.match(
+        detailAt(report, '127.0.0.8'),
+        /no reply over UDP from 127\.0\.0\.8 within 100 ms/,
+      );
+      assert.equal(silent.count, 2);
+    } finally {
+      await silent.close();
+    }
+  });
+
+  it('says that nobody on the way answers', async () => {
+    const hints = [{ zone: '', servers: [{ address: '127.0.0.9', port: lab.port }] }];
+    const report = await see('good.test', undefined, { hints });
+    assert.equal(report.verdict, 'not-yet');
+    assert.deepEqual(verdicts(report), ['127.0.0.9 unreachable']);
+    assert.match(report.summary, /\(127\.0\.0\.9\): .*ECONNREFUSED/);
+  });
+
+  it('may begin at the zone itself, with the port that the hint names', async () => {
+    const servers = [{ address: '127.0.0.2', port: lab.port }];
+    const hints = [
+      { zone: '', servers: [{ address: '127.0.0.9', port: 1 }] },
+      { zone: 'alone.test', servers },
+    ];
+    const report = await see('alone.test', undefined, { hints, port: 1 });
+    assert.deepEqual(verdicts(report), ['127.0.0.2 seen', '127.0.0.3 unreachable']);
+  });
+
+  it('does without IPv6 where the machine has none, if the server has IPv4 as well', async () => {
+    const report = await see('six.test', undefined, { hasIpv6: false });
+    assert.equal(report.verdict, 'not-yet');
+    assert.deepEqual(verdicts(report), [
+      '127.0.0.2 seen',
+      '2001:db8::1 ignored',
+      '2001:db8::2 unreachable',
+    ]);
+    const ignored = [{ address: '2001:db8::2', reason: 'asked from elsewhere' }];
+    const seen = await see('six.test', undefined, { hasIpv6: false, ignored });
+    assert.equal(seen.verdict, 'seen', seen.summary);
+  });
+
+  it('notices that only some servers delegate the name', async () => {
+    const report = await see('half.test');
+    assert.equal(report.verdict, 'not-yet');
+    assert.deepEqual(
+      report.servers.map(({ zone, address, verdict }) => `${zone} ${address} ${verdict}`),
+      ['_domainkey.half.test 127.0.0.4 seen', 'half.test 127.0.0.3 mismatch'],
+    );
+    assert.match(detailAt(report, '127.0.0.3'), /does not delegate _domainkey\.half\.test/);
+  });
+
+  it('notices that only some servers have the CNAME, or that they point elsewhere', async () => {
+    const some = await see('mixed.test');
+    assert.equal(some.verdict, 'conflict', some.summary);
+    assert.match(some.summary, /no CNAME there, and other servers do/);
+    const absent = await see('mixed.test', undefined, { selector: 't' });
+    assert.equal(absent.verdict, 'not-yet');
+    const apart = await see('mixed.test', undefined, { selector: 'u' });
+    assert.equal(apart.verdict, 'conflict');
+    assert.match(apart.warnings.join(), /to different names/);
+  });
+
+  it('bounds CNAMEs and name servers', async () => {
+    const long = await see('chain.test', undefined, { selector: 'c0' });
+    assert.equal(long.verdict, 'conflict');
+    assert.match(long.warnings.join(), /over more than 8 CNAMEs/);
+    const short = await see('chain.test', undefined, { selector: 'c5' });
+    assert.equal(short.verdict, 'seen', short.summary);
+    const odd = await see('chain.test', undefined, { selector: 'odd' });
+    assert.equal(odd.verdict, 'conflict');
+    const many = await see('many.test');
+    assert.equal(many.verdict, 'not-yet');
+    const bounded = many.servers.filter(({ detail }) => /more than 20 name servers/.test(detail));
+    assert.equal(bounded.length, 5);
+  });
+
+  it('looks at every server whether it can hand out a large record', async () => {
+    const record = { kind: 'key', key: RSA4096 } as const;
+    const both = await see('big.test', record);
+    assert.equal(both.verdict, 'seen', both.summary);
+    assert.deepEqual(both.warnings, []);
+    const udpOnly = await see('big2.test', record);
+    assert.equal(udpOnly.verdict, 'seen', udpOnly.summary);
+    assert.match(
+      udpOnly.warnings.join(),
+      /ns\.big2\.test \(127\.0\.0\.5\) does not answer over TCP/,
+    );
   });
 
   it('never asks beyond its time, and stops when told to', async () => {
