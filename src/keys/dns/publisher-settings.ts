@@ -1,3 +1,5 @@
+import { KeysError } from '../keys-error.ts';
+
 /** One row of the section `publishers` of the configuration. */
 export interface PublisherSetting {
   /** A-labels in lower case: `example.com` (exactly it), `.example.com` (its subdomains), `*`. */
@@ -48,4 +50,11 @@ function rankOf(pattern: string, domain: string): number {
   if (pattern === domain) return EXACT;
   if (pattern === '*') return 0;
   return pattern.startsWith('.') && domain.endsWith(pattern) ? pattern.length : -1;
+}
+
+/** The configuration checks this, too; here it is said of settings made by a program. */
+export function incompleteSetting(kind: string, what: string): KeysError {
+  return new KeysError('key-publisher-setting', `a publisher of kind ${kind} needs ${what}`, {
+    hint: 'see "publishers" in the configuration',
+  });
 }

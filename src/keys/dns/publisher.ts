@@ -12,11 +12,14 @@ export interface RecordChange {
 
 /** What came of changes. They are made together or not at all, as far as one zone holds them. */
 export type PublishResult =
-  /** The authority has taken them (Route 53: INSYNC), or they stood there already. */
+  /** The authority has taken them (Route 53: INSYNC), or `before` had become `after` already. */
   | { readonly kind: 'written'; readonly detail: string }
   /** A person has to make them; the text is for that person. */
   | { readonly kind: 'by-hand'; readonly instructions: string }
-  /** Something stands there that we did not write; nothing was changed. */
+  /**
+   * Something stands there that we did not write, be it the very same; or what we wrote is gone
+   * (`found` is empty). Nothing was changed. `found` has TXT values whole, others after their type.
+   */
   | { readonly kind: 'in-the-way'; readonly found: readonly string[]; readonly hint: string }
   /** Nothing is known to have changed. The same call again does no harm. */
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };

@@ -1,15 +1,12 @@
-import { Route53Client } from '@aws-sdk/client-route-53';
 import type { Clock } from '../../base/clock.ts';
 import { normalizeName } from '../../base/dns-name.ts';
 import { parseDnsServer } from '../../base/dns-servers.ts';
 import { WaxsealError } from '../../base/errors.ts';
-import { KeysError } from '../keys-error.ts';
 import { PrintPublisher } from './print-publisher.ts';
 import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
-import { type PublisherSetting, settingFor } from './publisher-settings.ts';
+import { incompleteSetting, type PublisherSetting, settingFor } from './publisher-settings.ts';
 import { RequestPace } from './request-pace.ts';
 import { Rfc2136Publisher } from './rfc2136-publisher.ts';
-import { Route53Publisher } from './route53-publisher.ts';
 import { SlotPublisher } from './slots.ts';
 import { readTsigSecret } from './tsig-key-file.ts';
 
@@ -29,9 +26,7 @@ interface PublisherRow {
 }
 
 const UPDATE_TIMEOUT_MS = 15_000;
-const ROUTE53_TIMEOUT_MS = 30_000;
 const ROUTE53_PER_SECOND = 5;
-const ROUTE53_REGION = 'us-east-1';
 
 /** By `kind`. */
 export const PUBLISHERS: Readonly<Record<PublisherSetting['kind'], PublisherRow>> = {
@@ -39,7 +34,7 @@ export const PUBLISHERS: Readonly<Record<PublisherSetting['kind'], PublisherRow>
   rfc2136: {
     open: async ({ server, keyName, keyFile, zone }, { clock }) => {
       if (server === undefined || keyName === undefined || keyFile === undefined) {
-        throw incomplete('rfc2136', 'server, keyName and keyFile');
+        throw incompleteSetting('rfc2136', 'server, keyName and keyFile');
       }
       const name = normalizeName(keyName);
       return new Rfc2136Publisher({
@@ -52,26 +47,8 @@ export const PUBLISHERS: Readonly<Record<PublisherSetting['kind'], PublisherRow>
     },
   },
   route53: {
-    open: ({ hostedZoneId, region = ROUTE53_REGION, endpoint }, { clock, route53Pace }) => {
-      if (hostedZoneId === undefined) throw incomplete('route53', 'hostedZoneId');
-      const client = new Route53Client({
-        region,
-        ...(endpoint === undefined ? {} : { endpoint }),
-        maxAttempts: 1, // retries are ours: they have to keep the pace
-        requestHandler: {
-          requestTimeout: ROUTE53_TIMEOUT_MS,
-          connectionTimeout: ROUTE53_TIMEOUT_MS,
-          throwOnRequestTimeout: true,
-        },
-      });
-      return new Route53Publisher({
-        client,
-        hostedZoneId: hostedZoneId.replace(/^\/?hostedzone\//, ''),
-        pace: route53Pace,
-        clock,
-        random: Math.random,
-      });
-    },
+    // The vendor's client is large; who has no such row does without it.
+    open: async (setting, parts) => (await import('./open-route53.ts')).openRoute53(setting, parts),
   },
 };
 
@@ -167,10 +144,4 @@ class LazyPublisher implements Publisher {
   close(): void {
     // The row is shared; whoever made `Publishers` closes it.
   }
-}
-
-function incomplete(kind: string, what: string): KeysError {
-  return new KeysError('key-publisher-setting', `a publisher of kind ${kind} needs ${what}`, {
-    hint: 'see "publishers" in the configuration',
-  });
 }

@@ -83,12 +83,14 @@ export class Rfc2136Publisher implements Publisher {
   }
 
   async #prepare(change: RecordChange, exchange: TsigExchangeOptions): Promise<Prepared> {
-    if (change.before === undefined) {
-      const located = await this.#inZone({ change, standing: undefined }, exchange);
-      if (located.kind !== 'change') return located;
-      const tried = await tryPrerequisite(located.zone, located.prepared, exchange);
-      if (tried.kind === 'done') return change.after === undefined ? tried : located;
-      if (tried.kind === 'failed') return tried;
+    const absent = await this.#inZone({ change, standing: undefined }, exchange);
+    if (absent.kind !== 'change') return absent;
+    // Only this tells absence for sure: a wildcard answers questions about what is not there.
+    const tried = await tryPrerequisite(absent.zone, absent.prepared, exchange);
+    if (tried.kind === 'failed') return tried;
+    if (tried.kind === 'done') {
+      const comparison = compareStanding(change, []);
+      return comparison.kind === 'as-said' ? absent : comparison;
     }
     const current = await readCurrent(change.name, exchange);
     if (current.kind === 'failed') return current;
@@ -98,7 +100,7 @@ export class Rfc2136Publisher implements Publisher {
       const hint = `${change.name}: records of another type stand there, beside which ours cannot`;
       return { kind: 'in-the-way', found: [], hint };
     }
-    return await this.#inZone({ change, standing: standingData(change, current) }, exchange);
+    return { ...absent, prepared: { change, standing: standingData(change, current) } };
   }
 
   async #inZone(prepared: PreparedChange, exchange: TsigExchangeOptions): Promise<Prepared> {

@@ -11,12 +11,12 @@ import type { Clock } from '../../base/clock.ts';
 import { printable } from '../../base/printable.ts';
 import { pause } from './pause.ts';
 import type { RequestPace } from './request-pace.ts';
+import type { BatchRefusal } from './zone-batches.ts';
 
 /** A call that did not succeed. */
 export type CallFailure =
   /** InvalidChangeBatch: a record stands there, or does not, or has another value. */
-  | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
+  BatchRefusal | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
 export interface Route53CallsOptions {
   readonly client: Route53Client;
@@ -132,6 +132,7 @@ export class Route53Calls {
   ): Promise<Sent<Output>> {
     const { pace, clock, random } = this.#options;
     const { signal } = this.#closing;
+    let isAfterLoss = false;
     try {
       if (firstWaitMs > 0) await pause(clock, firstWaitMs, signal);
       for (let attempt = 1; ; attempt += 1) {
@@ -139,7 +140,10 @@ export class Route53Calls {
         const sent = await settle(call(signal));
         if (sent.kind === 'ok') return sent;
         if (signal.aborted) break;
-        if (!isRetried(sent.error) || attempt === MAX_TRIES) return failureOf(sent.error);
+        if (!isRetried(sent.error) || attempt === MAX_TRIES) {
+          return failureOf(sent.error, isAfterLoss);
+        }
+        isAfterLoss ||= mayHaveActed(sent.error);
         const backOffMs = Math.min(MAX_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** (attempt - 1));
         await pause(clock, backOffMs * (0.5 + random() / 2), signal);
       }
@@ -167,14 +171,20 @@ function isRetried(error: unknown): boolean {
   return RETRIED.has(name) || status >= 500 || (status === 0 && isNetworkError(error));
 }
 
+/** A call that was refused did nothing; of one that failed on the way, or inside, nobody knows. */
+function mayHaveActed(error: unknown): boolean {
+  const { name, status } = errorParts(error);
+  return status >= 500 || status === 0 || name === 'TimeoutError';
+}
+
 function isNetworkError(error: unknown): boolean {
   return error instanceof Error && 'code' in error && /^E[A-Z]+$/.test(String(error.code));
 }
 
-function failureOf(error: unknown): CallFailure {
+function failureOf(error: unknown, isAfterLoss: boolean): CallFailure {
   const { name, message } = errorParts(error);
   const reason = `Route 53 answers ${printable(name, 80)}: ${printable(message, 500)}`;
-  if (name === 'InvalidChangeBatch') return { kind: 'refused', reason };
+  if (name === 'InvalidChangeBatch') return { kind: 'refused', reason, isAfterLoss };
   const hint = HINTS[name] ?? (RETRIED.has(name) ? 'try again later' : 'the reason is all we know');
   return { kind: 'failed', reason, hint };
 }

@@ -33,7 +33,7 @@ export class Route53Publisher implements Publisher {
       maxChanges: MAX_CHANGES,
       maxOctets: MAX_VALUE_OCTETS,
       send: (changes) => this.#send(changes.map(asSaid)),
-      sendAlone: (changes) => this.#sendAlone(changes),
+      sendAlone: (changes, isAfterLoss) => this.#sendAlone(changes, isAfterLoss),
     });
   }
 
@@ -47,27 +47,33 @@ export class Route53Publisher implements Publisher {
     this.#calls.close();
   }
 
-  async #sendAlone(changes: readonly RecordChange[]): Promise<PublishResult> {
+  async #sendAlone(changes: readonly RecordChange[], isAfterLoss: boolean): Promise<PublishResult> {
     let written: Extract<PublishResult, { kind: 'written' }> = {
       kind: 'written',
       detail: 'nothing to do',
     };
     for (const part of inParts(changes)) {
-      let outcome = await this.#send(part.map(asSaid));
-      if (outcome.kind === 'refused') outcome = await this.#sendAfterLook(part);
-      if (outcome.kind !== 'written') return outcome;
-      written = outcome;
+      const outcome = await this.#send(part.map(asSaid));
+      const result =
+        outcome.kind === 'refused'
+          ? await this.#sendAfterLook(part, isAfterLoss || outcome.isAfterLoss)
+          : outcome;
+      if (result.kind !== 'written') return result;
+      written = result;
     }
     return written;
   }
 
   /** Looks what stands there, and tries once more with what is left to do. */
-  async #sendAfterLook(changes: readonly RecordChange[]): Promise<PublishResult> {
+  async #sendAfterLook(
+    changes: readonly RecordChange[],
+    mayBeOurs: boolean,
+  ): Promise<PublishResult> {
     const left: Prepared[] = [];
     for (const change of changes) {
       const listed = await this.#calls.list(change.name);
       if (listed.kind !== 'sets') return asResult(listed);
-      const comparison = compareStanding(change, standingOf(listed.sets));
+      const comparison = compareStanding(change, standingOf(listed.sets), mayBeOurs);
       if (comparison.kind === 'in-the-way') return comparison;
       if (comparison.kind === 'done') continue;
       const standing = listed.sets.find((set) => set.Type === change.type);
@@ -78,7 +84,7 @@ export class Route53Publisher implements Publisher {
     return asResult(outcome);
   }
 
-  async #send(prepared: readonly Prepared[]): Promise<BatchOutcome & { reason?: string }> {
+  async #send(prepared: readonly Prepared[]): Promise<BatchOutcome> {
     const changes = prepared.flatMap(batchEntries);
     if (changes.length === 0) return { kind: 'written', detail: 'nothing to do' };
     const made = await this.#calls.change(changes);
@@ -106,11 +112,11 @@ function batchEntries({ change, standing }: Prepared): Change[] {
   return entries;
 }
 
-function asResult(outcome: BatchOutcome & { readonly reason?: string }): PublishResult {
+function asResult(outcome: BatchOutcome): PublishResult {
   if (outcome.kind !== 'refused') return outcome;
   return {
     kind: 'failed',
-    reason: outcome.reason ?? 'Route 53 refused the change',
+    reason: outcome.reason,
     hint: 'the records change while they are written, or do not belong into this zone',
   };
 }

@@ -46,7 +46,11 @@ export async function followChain(first: string, options: FollowChainOptions): P
       wildcardTexts: wildcard?.texts,
     });
     const agreed = compareServers(said);
-    statements.push(...agreed);
+    const targets = [...new Set(agreed.flatMap(({ alias }) => (alias === undefined ? [] : alias)))];
+    const trouble = aliasTrouble(name, targets, names);
+    statements.push(
+      ...(trouble === undefined ? agreed : agreed.map((one) => astray(one, trouble))),
+    );
     troubles.push(...troubleAnswers(walked.troubles, ask.ignored));
     warnings.push(...walked.warnings, ...agreed.flatMap((statement) => statement.warnings));
     if (wildcard !== undefined) {
@@ -55,8 +59,6 @@ export async function followChain(first: string, options: FollowChainOptions): P
         `a wildcard answers for names beside ${name}: caches may hold its answer for ${wildcard.ttlS} s`,
       );
     }
-    const targets = [...new Set(agreed.flatMap(({ alias }) => (alias === undefined ? [] : alias)))];
-    const trouble = aliasTrouble(name, targets, names);
     if (trouble !== undefined) warnings.push(trouble);
     isBroken ||= trouble !== undefined;
     name = trouble === undefined ? targets[0] : undefined;
@@ -86,6 +88,13 @@ function aliasTrouble(
   if (names.length > MAX_ALIASES) return `${names[0]} leads over more than ${MAX_ALIASES} CNAMEs`;
   if (!isAskable(target)) return `the CNAME of ${name} is no name that can be asked for`;
   return undefined;
+}
+
+/** A CNAME that leads nowhere is no sight of the record. */
+function astray(one: Statement, trouble: string): Statement {
+  if (one.alias === undefined) return one;
+  const detail = `${one.answer.detail}: ${trouble}`;
+  return { ...one, answer: { ...one.answer, verdict: 'mismatch', detail }, mayPass: false };
 }
 
 /**

@@ -1,5 +1,6 @@
+import { isAskable } from '../../base/dns-name.ts';
 import type { KeyState } from '../key-state.ts';
-import type { Publisher, RecordChange } from './publisher.ts';
+import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
 
 /**
  * Slots: for customers who touch their zone once. They point a few names of theirs at names of ours,
@@ -109,14 +110,20 @@ export class SlotPublisher implements Publisher {
     this.#slotsUnder = slotsUnder;
   }
 
-  apply(changes: readonly RecordChange[], signal?: AbortSignal) {
+  async apply(changes: readonly RecordChange[], signal?: AbortSignal): Promise<PublishResult> {
     const suffix = `._domainkey.${this.#domain}`;
     const moved = changes.map((change): RecordChange => {
-      if (!change.name.endsWith(suffix)) return change;
+      // The CNAMEs themselves are the customer's.
+      if (change.type !== 'TXT' || !change.name.endsWith(suffix)) return change;
       const selector = change.name.slice(0, -suffix.length);
       return { ...change, name: slotTarget(selector, this.#domain, this.#slotsUnder) };
     });
-    return this.#inner.apply(moved, signal);
+    const long = moved.find(({ name }) => !isAskable(name));
+    if (long !== undefined) {
+      const reason = `the name ${long.name} is too long for DNS`;
+      return { kind: 'failed', reason, hint: 'shorten "slotsUnder", or use dated selectors' };
+    }
+    return await this.#inner.apply(moved, signal);
   }
 
   close(): void {

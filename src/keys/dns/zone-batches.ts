@@ -1,7 +1,14 @@
 import type { PublishResult, RecordChange } from './publisher.ts';
 
 /** What one attempt at a batch gave: a result for all, or "one of them was refused". */
-export type BatchOutcome = PublishResult | { readonly kind: 'refused' };
+export type BatchOutcome = PublishResult | BatchRefusal;
+
+export interface BatchRefusal {
+  readonly kind: 'refused';
+  readonly reason: string;
+  /** An attempt before may have made the changes: its answer was lost. */
+  readonly isAfterLoss: boolean;
+}
 
 export interface ZoneBatchesOptions {
   /** Changes of one batch. */
@@ -10,8 +17,15 @@ export interface ZoneBatchesOptions {
   readonly maxOctets: number;
   /** Makes all changes or none. Never rejects. */
   readonly send: (changes: readonly RecordChange[]) => Promise<BatchOutcome>;
-  /** Makes the changes of one caller, and finds out what is wrong with them. Never rejects. */
-  readonly sendAlone: (changes: readonly RecordChange[]) => Promise<PublishResult>;
+  /**
+   * Makes the changes of one caller, and finds out what is wrong with them. Never rejects.
+   *
+   * @param isAfterLoss as in `BatchRefusal`
+   */
+  readonly sendAlone: (
+    changes: readonly RecordChange[],
+    isAfterLoss: boolean,
+  ) => Promise<PublishResult>;
 }
 
 interface Submission {
@@ -48,12 +62,16 @@ export class ZoneBatches {
       const batch = this.#take();
       const [only, ...others] = batch;
       if (only !== undefined && others.length === 0) {
-        only.settle(await this.#options.sendAlone(only.changes));
+        only.settle(await this.#options.sendAlone(only.changes, false));
         continue;
       }
       const outcome = await this.#options.send(batch.flatMap(({ changes }) => changes));
       for (const { changes, settle } of batch) {
-        settle(outcome.kind === 'refused' ? await this.#options.sendAlone(changes) : outcome);
+        settle(
+          outcome.kind === 'refused'
+            ? await this.#options.sendAlone(changes, outcome.isAfterLoss)
+            : outcome,
+        );
       }
     }
     this.#isRunning = false;

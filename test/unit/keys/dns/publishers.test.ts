@@ -11,6 +11,7 @@ import { freeSlot, slotAliases, slotSelectors } from '../../../../src/keys/dns/s
 import { startBind } from '../../../support/bind.ts';
 import { startDns } from '../../../support/dns.ts';
 import { requirePeer } from '../../../support/peers.ts';
+import { Route53Fake } from '../../../support/route53-fake.ts';
 
 const VALUE = `v=DKIM1; k=rsa; h=sha256; p=${'A'.repeat(400)}`;
 
@@ -106,6 +107,34 @@ describe('publishers', () => {
     } finally {
       await bind.close();
       await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('of Route 53 are opened from the configuration, with the credentials of the environment', async () => {
+    const fake = await Route53Fake.start(systemClock);
+    const before = { ...process.env };
+    Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
+    try {
+      const publisher = publisherFor('example.test', {
+        publishers: [
+          {
+            domains: ['.test'],
+            kind: 'route53',
+            hostedZoneId: '/hostedzone/Z1',
+            endpoint: fake.endpoint,
+          },
+        ],
+        clock: systemClock,
+      });
+      assert.equal(publisher.name, 'route53');
+      const name = 's._domainkey.example.test';
+      const result = await publisher.apply([change(name)]);
+      assert.equal(result.kind, 'written', JSON.stringify(result));
+      assert.equal(fake.values(name, 'TXT')?.length, 1);
+      publisher.close();
+    } finally {
+      process.env = before;
+      await fake.close();
     }
   });
 
