@@ -6,6 +6,11 @@ import type { ExportedRecord, ExportFormat } from './exported-record.ts';
 /** Characters of a name of a Kubernetes object (RFC 1123 subdomain) that we use. */
 const MAX_OBJECT_NAME = 63;
 
+const NOTES = [
+  'experimental: TXT values are quoted and split as in zone files, which not every provider of external-dns takes; check what arrives in DNS',
+  'external-dns needs the DNSEndpoint CRD and the flags --source=crd --crd-source-apiversion=externaldns.k8s.io/v1alpha1 --crd-source-kind=DNSEndpoint --managed-record-types=TXT --managed-record-types=CNAME, and --txt-prefix where it uses the TXT registry',
+];
+
 /**
  * Objects `DNSEndpoint` for external-dns. One object for each record: names are unique, and taking one
  * away removes its record alone. TXT values are written as zone files have them, quoted and split: so
@@ -16,12 +21,12 @@ export const dnsEndpoint: ExportFormat = {
   name: 'dnsendpoint',
   description: 'Kubernetes, DNSEndpoint of external-dns (experimental)',
   isOfOneZone: false,
-  notes: [
-    'experimental: TXT values are quoted and split as in zone files, which not every provider of external-dns takes; check what arrives in DNS',
-    'external-dns needs the DNSEndpoint CRD and the flags --source=crd --crd-source-apiversion=externaldns.k8s.io/v1alpha1 --crd-source-kind=DNSEndpoint --managed-record-types=TXT --managed-record-types=CNAME, and --txt-prefix where it uses the TXT registry',
-  ],
-  render: (records) =>
-    records.map((record) => `---\n${stringify(object(record), { lineWidth: 0 })}`).join(''),
+  notes: NOTES,
+  render: (records) => {
+    const head = NOTES.map((note) => `# ${note}\n`);
+    const objects = records.map((record) => `---\n${stringify(object(record), { lineWidth: 0 })}`);
+    return [...head, ...objects].join('');
+  },
 };
 
 function object({ name, ttlS, value, type }: ExportedRecord): object {
