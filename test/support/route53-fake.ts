@@ -49,7 +49,8 @@ export class Route53Fake {
   readonly #server: Server;
   readonly #clock: Clock;
   readonly #sets = new Map<string, RecordSet>();
-  #polls = 0;
+  /** Polls left, by change. */
+  readonly #polls = new Map<string, number>();
 
   private constructor(server: Server, clock: Clock) {
     this.#server = server;
@@ -108,14 +109,16 @@ export class Route53Fake {
       } else if (message !== undefined) {
         refuse(response, 400, 'InvalidChangeBatch', `[${message}]`);
       } else {
-        this.#polls = this.pendingPolls;
-        answer(response, 200, this.#changeInfo('ChangeResourceRecordSetsResponse'));
+        const id = `C${this.#polls.size + 1}`;
+        this.#polls.set(id, this.pendingPolls);
+        answer(response, 200, this.#changeInfo('ChangeResourceRecordSetsResponse', id));
       }
       return;
     }
     if (url.pathname.includes('/change/')) {
-      this.#polls -= 1;
-      answer(response, 200, this.#changeInfo('GetChangeResponse'));
+      const id = url.pathname.split('/').at(-1) ?? '';
+      this.#polls.set(id, (this.#polls.get(id) ?? 0) - 1);
+      answer(response, 200, this.#changeInfo('GetChangeResponse', id));
       return;
     }
     answer(response, 200, this.#list(url.searchParams.get('name') ?? ''));
@@ -144,9 +147,9 @@ export class Route53Fake {
     return undefined;
   }
 
-  #changeInfo(element: string): string {
-    const status = this.#polls > 0 ? 'PENDING' : 'INSYNC';
-    return `<${element} ${NAMESPACE}><ChangeInfo><Id>/change/C1</Id><Status>${status}</Status><SubmittedAt>2026-11-25T00:00:00Z</SubmittedAt></ChangeInfo></${element}>`;
+  #changeInfo(element: string, id: string): string {
+    const status = (this.#polls.get(id) ?? 0) > 0 ? 'PENDING' : 'INSYNC';
+    return `<${element} ${NAMESPACE}><ChangeInfo><Id>/change/${id}</Id><Status>${status}</Status><SubmittedAt>2026-11-25T00:00:00Z</SubmittedAt></ChangeInfo></${element}>`;
   }
 
   #list(name: string): string {

@@ -18,6 +18,13 @@ export type CallFailure =
   /** InvalidChangeBatch: a record stands there, or does not, or has another value. */
   BatchRefusal | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
+/** A change that Route 53 has taken. */
+export interface ChangeMade {
+  readonly kind: 'made';
+  readonly id: string;
+  readonly isInsync: boolean;
+}
+
 export interface Route53CallsOptions {
   readonly client: Route53Client;
   readonly hostedZoneId: string;
@@ -33,9 +40,9 @@ type Sent<Output> = { readonly kind: 'ok'; readonly output: Output } | CallFailu
 const MAX_TRIES = 7;
 const FIRST_BACK_OFF_MS = 500;
 const MAX_BACK_OFF_MS = 20_000;
-const POLL_MS = 2000;
+const POLL_MS = 5000;
 /** A change takes about 60 s, by AWS's own word. */
-const MAX_POLLS = 150;
+const MAX_POLLS = 60;
 
 const RETRIED: ReadonlySet<string> = new Set([
   'Throttling',
@@ -72,8 +79,8 @@ export class Route53Calls {
     this.#options.client.destroy();
   }
 
-  /** Makes all changes or none, and waits until all name servers have them. */
-  async change(changes: readonly Change[]): Promise<{ kind: 'insync'; id: string } | CallFailure> {
+  /** Makes all changes or none. The name servers have them when the change is INSYNC. */
+  async change(changes: readonly Change[]): Promise<ChangeMade | CallFailure> {
     const { client, hostedZoneId } = this.#options;
     const sent = await this.#send((abortSignal) =>
       client.send(
@@ -86,7 +93,7 @@ export class Route53Calls {
     );
     if (sent.kind !== 'ok') return sent;
     const { Id: id = '', Status: status } = sent.output.ChangeInfo ?? {};
-    return status === 'INSYNC' ? { kind: 'insync', id } : await this.#untilInsync(id);
+    return { kind: 'made', id, isInsync: status === 'INSYNC' };
   }
 
   /** The sets of exactly this name. */
@@ -109,15 +116,17 @@ export class Route53Calls {
     return { kind: 'sets', sets };
   }
 
-  async #untilInsync(id: string): Promise<{ kind: 'insync'; id: string } | CallFailure> {
+  /** Waits until all name servers have a change; undefined when they do. */
+  async untilInsync(id: string): Promise<Extract<CallFailure, { kind: 'failed' }> | undefined> {
     const { client } = this.#options;
     for (let poll = 0; poll < MAX_POLLS; poll += 1) {
       const sent = await this.#send(
         (abortSignal) => client.send(new GetChangeCommand({ Id: id }), { abortSignal }),
         POLL_MS,
       );
-      if (sent.kind !== 'ok') return sent;
-      if (sent.output.ChangeInfo?.Status === 'INSYNC') return { kind: 'insync', id };
+      if (sent.kind === 'ok') {
+        if (sent.output.ChangeInfo?.Status === 'INSYNC') return undefined;
+      } else if (sent.kind === 'failed') return sent;
     }
     return {
       kind: 'failed',

@@ -2,13 +2,21 @@ import type { Change, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { compareStanding } from './compare-standing.ts';
 import { untilAborted } from './pause.ts';
 import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
-import { Route53Calls, type Route53CallsOptions } from './route53-calls.ts';
+import { type ChangeMade, Route53Calls, type Route53CallsOptions } from './route53-calls.ts';
 import { recordSet, standingOf } from './route53-records.ts';
-import { type BatchOutcome, valueOctets, ZoneBatches } from './zone-batches.ts';
+import {
+  type BatchAccepted,
+  type BatchOutcome,
+  type BatchRefusal,
+  valueOctets,
+  ZoneBatches,
+} from './zone-batches.ts';
 
 /** Limits of ChangeResourceRecordSets (API reference): records, and characters of their values. */
 const MAX_CHANGES = 1000;
 const MAX_VALUE_OCTETS = 32_000 / 2;
+/** Batches that are PENDING; each is asked for now and then, at the cost of the same pace. */
+const MAX_OPEN = 8;
 
 interface Prepared {
   readonly change: RecordChange;
@@ -28,10 +36,10 @@ export class Route53Publisher implements Publisher {
 
   constructor(options: Route53CallsOptions) {
     this.#calls = new Route53Calls(options);
-
     this.#batches = new ZoneBatches({
       maxChanges: MAX_CHANGES,
       maxOctets: MAX_VALUE_OCTETS,
+      maxOpen: MAX_OPEN,
       send: (changes) => this.#send(changes.map(asSaid)),
       sendAlone: (changes, isAfterLoss) => this.#sendAlone(changes, isAfterLoss),
     });
@@ -47,32 +55,33 @@ export class Route53Publisher implements Publisher {
     this.#calls.close();
   }
 
-  async #sendAlone(changes: readonly RecordChange[], isAfterLoss: boolean): Promise<PublishResult> {
-    let written: Extract<PublishResult, { kind: 'written' }> = {
-      kind: 'written',
-      detail: 'nothing to do',
-    };
+  async #sendAlone(
+    changes: readonly RecordChange[],
+    isAfterLoss: boolean,
+  ): Promise<PublishResult | BatchAccepted> {
+    const dones: Promise<PublishResult>[] = [];
     for (const part of inParts(changes)) {
-      const outcome = await this.#send(part.map(asSaid));
-      const result =
-        outcome.kind === 'refused'
-          ? await this.#sendAfterLook(part, isAfterLoss || outcome.isAfterLoss)
-          : outcome;
-      if (result.kind !== 'written') return result;
-      written = result;
+      const sent = await this.#send(part.map(asSaid));
+      const outcome =
+        sent.kind === 'refused'
+          ? await this.#sendAfterLook(part, isAfterLoss || sent.isAfterLoss)
+          : sent;
+      if (outcome.kind === 'accepted') dones.push(outcome.done);
+      else if (outcome.kind === 'written') dones.push(Promise.resolve(outcome));
+      else return outcome;
     }
-    return written;
+    return { kind: 'accepted', done: Promise.all(dones).then(worstOf) };
   }
 
   /** Looks what stands there, and tries once more with what is left to do. */
   async #sendAfterLook(
     changes: readonly RecordChange[],
     mayBeOurs: boolean,
-  ): Promise<PublishResult> {
+  ): Promise<PublishResult | BatchAccepted> {
     const left: Prepared[] = [];
     for (const change of changes) {
       const listed = await this.#calls.list(change.name);
-      if (listed.kind !== 'sets') return asResult(listed);
+      if (listed.kind !== 'sets') return withoutRefusal(listed);
       const comparison = compareStanding(change, standingOf(listed.sets), mayBeOurs);
       if (comparison.kind === 'in-the-way') return comparison;
       if (comparison.kind === 'done') continue;
@@ -80,17 +89,19 @@ export class Route53Publisher implements Publisher {
       left.push({ change, standing: change.before === undefined ? undefined : standing });
     }
     if (left.length === 0) return { kind: 'written', detail: 'it stood there already' };
-    const outcome = await this.#send(left);
-    return asResult(outcome);
+    return withoutRefusal(await this.#send(left));
   }
 
   async #send(prepared: readonly Prepared[]): Promise<BatchOutcome> {
     const changes = prepared.flatMap(batchEntries);
     if (changes.length === 0) return { kind: 'written', detail: 'nothing to do' };
     const made = await this.#calls.change(changes);
-    return made.kind === 'insync'
-      ? { kind: 'written', detail: `change ${made.id} is INSYNC` }
-      : made;
+    return made.kind === 'made' ? { kind: 'accepted', done: this.#done(made) } : made;
+  }
+
+  async #done({ id, isInsync }: ChangeMade): Promise<PublishResult> {
+    const failure = isInsync ? undefined : await this.#calls.untilInsync(id);
+    return failure === undefined ? { kind: 'written', detail: `change ${id} is INSYNC` } : failure;
   }
 }
 
@@ -112,13 +123,24 @@ function batchEntries({ change, standing }: Prepared): Change[] {
   return entries;
 }
 
-function asResult(outcome: BatchOutcome): PublishResult {
-  if (outcome.kind !== 'refused') return outcome;
+function withoutRefusal<Outcome extends { readonly kind: string }>(
+  outcome: Outcome | BatchRefusal,
+): Outcome | Extract<PublishResult, { kind: 'failed' }> {
+  if (!isRefusal(outcome)) return outcome;
   return {
     kind: 'failed',
     reason: outcome.reason,
     hint: 'the records change while they are written, or do not belong into this zone',
   };
+}
+
+function isRefusal(outcome: { readonly kind: string }): outcome is BatchRefusal {
+  return outcome.kind === 'refused';
+}
+
+function worstOf(results: readonly PublishResult[]): PublishResult {
+  const last = results.at(-1) ?? { kind: 'written', detail: 'nothing to do' };
+  return results.find(({ kind }) => kind !== 'written') ?? last;
 }
 
 function inParts(changes: readonly RecordChange[]): RecordChange[][] {

@@ -1,8 +1,16 @@
 import type { PublishResult, RecordChange } from './publisher.ts';
 
-/** What one attempt at a batch gave: a result for all, or "one of them was refused". */
-export type BatchOutcome = PublishResult | BatchRefusal;
+/** What one attempt at a batch gave. */
+export type BatchOutcome = PublishResult | BatchAccepted | BatchRefusal;
 
+/** The provider has taken it; `done` says when all its servers have it. */
+export interface BatchAccepted {
+  readonly kind: 'accepted';
+  /** Never rejects. */
+  readonly done: Promise<PublishResult>;
+}
+
+/** One of the changes cannot be made, so none was. */
 export interface BatchRefusal {
   readonly kind: 'refused';
   readonly reason: string;
@@ -15,6 +23,8 @@ export interface ZoneBatchesOptions {
   readonly maxChanges: number;
   /** Octets of the values of one batch. */
   readonly maxOctets: number;
+  /** Batches that were accepted and are not done. */
+  readonly maxOpen: number;
   /** Makes all changes or none. Never rejects. */
   readonly send: (changes: readonly RecordChange[]) => Promise<BatchOutcome>;
   /**
@@ -25,7 +35,7 @@ export interface ZoneBatchesOptions {
   readonly sendAlone: (
     changes: readonly RecordChange[],
     isAfterLoss: boolean,
-  ) => Promise<PublishResult>;
+  ) => Promise<PublishResult | BatchAccepted>;
 }
 
 interface Submission {
@@ -33,14 +43,22 @@ interface Submission {
   readonly settle: (result: PublishResult) => void;
 }
 
+interface Group {
+  readonly submissions: readonly Submission[];
+  readonly isAfterLoss: boolean;
+}
+
 /**
- * Gathers the changes of one zone: while a batch is under way, those of other callers wait, and go
- * together in the next one. When a batch is refused, each caller's changes are tried by themselves,
- * so that one domain with a foreign record does not hold the others up.
+ * Gathers the changes of one zone: while a batch is being sent, those of other callers wait, and go
+ * together in the next one. A refused batch is halved until the callers are found with whom it
+ * cannot be made, so that one domain with a foreign record does not hold the others up.
  */
 export class ZoneBatches {
   readonly #options: ZoneBatchesOptions;
   #waiting: Submission[] = [];
+  /** Parts of refused batches, to be sent next. */
+  readonly #parts: Group[] = [];
+  readonly #open = new Set<Promise<void>>();
   #isRunning = false;
 
   constructor(options: ZoneBatchesOptions) {
@@ -58,23 +76,51 @@ export class ZoneBatches {
     this.#isRunning = true;
     // Callers that come in the same turn of the event loop belong to the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#take();
-      const [only, ...others] = batch;
-      if (only !== undefined && others.length === 0) {
-        only.settle(await this.#options.sendAlone(only.changes, false));
-        continue;
-      }
-      const outcome = await this.#options.send(batch.flatMap(({ changes }) => changes));
-      for (const { changes, settle } of batch) {
-        settle(
-          outcome.kind === 'refused'
-            ? await this.#options.sendAlone(changes, outcome.isAfterLoss)
-            : outcome,
-        );
-      }
+    for (let group = this.#next(); group !== undefined; group = this.#next()) {
+      await this.#make(group);
+      while (this.#open.size >= this.#options.maxOpen) await Promise.race(this.#open);
     }
     this.#isRunning = false;
+  }
+
+  async #make({ submissions, isAfterLoss }: Group): Promise<void> {
+    const [only, ...others] = submissions;
+    if (only !== undefined && others.length === 0) {
+      this.#deliver(submissions, await this.#options.sendAlone(only.changes, isAfterLoss));
+      return;
+    }
+    const outcome = await this.#options.send(submissions.flatMap(({ changes }) => changes));
+    if (outcome.kind !== 'refused') {
+      this.#deliver(submissions, outcome);
+      return;
+    }
+    const middle = Math.ceil(submissions.length / 2);
+    const halves = [submissions.slice(0, middle), submissions.slice(middle)];
+    this.#parts.unshift(
+      ...halves.map((half) => ({
+        submissions: half,
+        isAfterLoss: isAfterLoss || outcome.isAfterLoss,
+      })),
+    );
+  }
+
+  #deliver(submissions: readonly Submission[], outcome: PublishResult | BatchAccepted): void {
+    if (outcome.kind !== 'accepted') {
+      for (const { settle } of submissions) settle(outcome);
+      return;
+    }
+    const open = outcome.done.then((result) => {
+      for (const { settle } of submissions) settle(result);
+      this.#open.delete(open);
+    });
+    this.#open.add(open);
+  }
+
+  #next(): Group | undefined {
+    const part = this.#parts.shift();
+    if (part !== undefined) return part;
+    const submissions = this.#take();
+    return submissions.length === 0 ? undefined : { submissions, isAfterLoss: false };
   }
 
   /** The next callers, as many as fit into one batch; at least one. */

@@ -9,10 +9,12 @@ import type { RecordChange } from '../../../../src/keys/dns/publisher.ts';
 import { RequestPace } from '../../../../src/keys/dns/request-pace.ts';
 import { Route53Publisher } from '../../../../src/keys/dns/route53-publisher.ts';
 import { quoteTxt, unquoteTxt } from '../../../../src/keys/dns/route53-records.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
 import { type Ministack, startMinistack } from '../../../support/ministack.ts';
 import { requirePeer } from '../../../support/peers.ts';
 import { Route53Fake } from '../../../support/route53-fake.ts';
 import { SkippingClock } from '../../../support/skipping-clock.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 const LONG = `v=DKIM1; k=rsa; h=sha256; p=${'A'.repeat(700)}`;
 const REVOKED = 'v=DKIM1; k=rsa; p=';
@@ -164,7 +166,6 @@ describe('the Route 53 publisher, against faults', () => {
     assert.ok(results.every(({ kind }) => kind === 'written'));
     assert.equal(fake.requests.length, 1);
     fake.set(OWNER('k50'), 'TXT', 60, '"foreign"');
-    fake.pendingPolls = 1;
     const own = { value: REVOKED, ttlS: 3600 };
     const more = Array.from({ length: 10 }, (_, n) =>
       change(`k${n + 45}`, { before: n < 5 ? own : undefined, after: LONG }),
@@ -179,6 +180,48 @@ describe('the Route 53 publisher, against faults', () => {
       gaps.every((gapMs) => gapMs >= 200),
       `${gaps}`,
     );
+  });
+
+  it('finds the one foreign record among many by halves', async () => {
+    fake.set(OWNER('k37'), 'TXT', 60, '"foreign"');
+    const many = Array.from({ length: 100 }, (_, n) => change(`k${n}`, { after: REVOKED }));
+    const kinds = await Promise.all(many.map(async (one) => (await publisher.apply([one])).kind));
+    assert.deepEqual(
+      kinds.flatMap((kind, n) => (kind === 'written' ? [] : [`${n} ${kind}`])),
+      ['37 in-the-way'],
+    );
+    assert.ok(fake.requests.length < 20, `${fake.requests.length} requests`);
+  });
+
+  it('goes on with the next batch while the last one is PENDING', async () => {
+    const still = new ManualClock();
+    const patient = new Route53Publisher({
+      client: clientFor(fake.endpoint),
+      hostedZoneId: 'Z1',
+      pace: new RequestPace(still, 5),
+      clock: still,
+      random: () => 0.5,
+    });
+    fake.pendingPolls = 3;
+    let done = 0;
+    const apply = async (selector: string) => {
+      const result = await patient.apply([change(selector, { after: REVOKED })]);
+      assert.equal(result.kind, 'written', JSON.stringify(result));
+      done += 1;
+    };
+    const first = apply('one');
+    await waitFor('the first change to be PENDING', () => still.waiting === 1);
+    const second = apply('two');
+    await waitFor('the second to wait for its turn', () => still.waiting === 2);
+    still.advance(200);
+    await waitFor('the second change', () => fake.requests.length === 2);
+    assert.deepEqual([fake.requests[1]?.operation, done], ['change', 0]);
+    await waitFor('both to be INSYNC', () => {
+      still.advance(5000);
+      return done === 2;
+    });
+    await Promise.all([first, second]);
+    patient.close();
   });
 
   it('splits what is too large for one batch', async () => {

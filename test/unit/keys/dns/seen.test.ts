@@ -59,6 +59,8 @@ lame IN NS nsx.lame
 nsx.lame IN A 127.0.0.4
 noglue IN NS ns1.good
 noglue IN NS ns.noglue
+cyca IN NS ns.cycb
+cycb IN NS ns.cyca
 silent IN NS ns1.good
 silent IN NS nsx.silent
 nsx.silent IN A 127.0.0.8
@@ -244,6 +246,15 @@ describe('the check "seen in DNS", against real BINDs', () => {
     assert.match(report.warnings.join(), /the parent names the server ns\.noglue\.test/);
     const ignored = [{ address: 'ns.noglue.test', reason: 'never existed' }];
     assert.equal((await see('noglue.test', undefined, { ignored })).verdict, 'seen');
+  });
+
+  it('comes to an end where two zones need each other to be found', async () => {
+    const report = await see('cyca.test');
+    assert.equal(report.verdict, 'not-yet');
+    assert.deepEqual(
+      report.servers.map(({ host, verdict, detail }) => `${host} ${verdict}: ${detail}`),
+      ['ns.cycb.test unreachable: no address was found'],
+    );
   });
 
   it('follows a CNAME into another zone, to all of its servers, and waits for old TTLs', async () => {
