@@ -4,6 +4,7 @@ import type { AuthorityQueries } from './authority-queries.ts';
 import { isOutOfReach } from './authority-queries.ts';
 import { type ExpectedRecord, judgeRecords } from './judge-record.ts';
 import type { ServerAnswer } from './seen-report.ts';
+import type { WildcardAnswer } from './wildcard.ts';
 import { speaksForZone, zoneText } from './zone-cut.ts';
 import type { AuthorityServer, ZoneServers } from './zone-servers.ts';
 
@@ -29,7 +30,7 @@ export interface AskAuthoritiesOptions {
   readonly ignored: ReadonlyMap<string, string>;
   readonly hasIpv6: boolean;
   /** What a wildcard answers in place of a missing record. */
-  readonly wildcardTexts: readonly string[] | undefined;
+  readonly wildcard: WildcardAnswer | undefined;
 }
 
 /** A reply over 512 octets needs EDNS or TCP (RFC 1035 section 4.2.1). */
@@ -104,10 +105,10 @@ function readStatement(
   at: AuthorityServer,
   name: string,
   reply: DnsReply,
-  { expected, wildcardTexts }: AskAuthoritiesOptions,
+  { expected, wildcard }: AskAuthoritiesOptions,
 ): Statement {
   const alias = reply.answers.find((record) => record.type === 'CNAME' && record.name === name);
-  if (alias?.type === 'CNAME') {
+  if (alias?.type === 'CNAME' && alias.data !== wildcard?.alias) {
     const detail = `CNAME to ${printable(alias.data, 300)}`;
     const made = statement(zone, at, { verdict: 'seen', detail });
     return { ...made, alias: alias.data, ttlS: alias.ttlS };
@@ -116,7 +117,8 @@ function readStatement(
     record.type === 'TXT' && record.name === name ? [record] : [],
   );
   const texts = records.map((record) => Buffer.concat(record.data).toString('latin1'));
-  const isWildcard = wildcardTexts !== undefined && sameTexts(texts, wildcardTexts);
+  const isWildcard =
+    wildcard !== undefined && (alias !== undefined || sameTexts(texts, wildcard.texts));
   const judged = judgeRecords(expected, isWildcard ? [] : texts);
   const found = texts
     .slice(0, MAX_SHOWN_RECORDS)

@@ -23,7 +23,7 @@ export interface FollowChainOptions {
   readonly domain: string;
   readonly expected: ExpectedRecord;
   readonly walk: ZoneWalk;
-  readonly ask: Omit<AskAuthoritiesOptions, 'wildcardTexts'>;
+  readonly ask: Omit<AskAuthoritiesOptions, 'wildcard'>;
 }
 
 /** CNAMEs that are followed. */
@@ -41,10 +41,7 @@ export async function followChain(first: string, options: FollowChainOptions): P
   for (let name: string | undefined = first; name !== undefined; ) {
     const walked = await walk.walk(name);
     const wildcard = await findWildcard(walk, walked.holder, name, domain);
-    const said = await askAuthorities(walked.holder, name, {
-      ...ask,
-      wildcardTexts: wildcard?.texts,
-    });
+    const said = await askAuthorities(walked.holder, name, { ...ask, wildcard });
     const agreed = compareServers(said);
     const targets = [...new Set(agreed.flatMap(({ alias }) => (alias === undefined ? [] : alias)))];
     const trouble = aliasTrouble(name, targets, names);

@@ -8,6 +8,8 @@ export interface WildcardAnswer {
   readonly ttlS: number;
   /** Its TXT records, strings joined; empty when it is a CNAME. */
   readonly texts: readonly string[];
+  /** Where it sends readers when it is a CNAME. */
+  readonly alias: string | undefined;
 }
 
 /**
@@ -32,7 +34,9 @@ export async function findWildcard(
     (reply?.answers ?? []).filter((record) => record.name === names[index]),
   );
   if (records.length === 0) return undefined;
+  const alias = records.find((record) => record.type === 'CNAME');
   return {
+    alias: alias?.type === 'CNAME' ? alias.data : undefined,
     ttlS: Math.max(...records.map((record) => record.ttlS)),
     texts: records.flatMap((record) =>
       record.type === 'TXT' ? [Buffer.concat(record.data).toString('latin1')] : [],

@@ -35,6 +35,7 @@ const ZONES = [
   'good',
   'half',
   'mixed',
+  'wildcname',
   'chain',
   'big',
   'view',
@@ -79,6 +80,7 @@ const shared = {
   'lame.test': `@ IN NS ns1.good.test.\n@ IN NS nsx\nnsx IN A 127.0.0.4\ns._domainkey IN ${TXT}`,
   'noglue.test': `@ IN NS ns1.good.test.\ns._domainkey IN ${TXT}`,
   'wild.test': `${NS}\n*._domainkey 7200 IN TXT "v=spf1 -all"\ns._domainkey IN ${TXT}`,
+  'wildcname.test': `${NS}\n* 900 IN CNAME s._domainkey.good.test.\n*._domainkey 800 IN CNAME web.good.test.\ns._domainkey IN ${TXT}`,
   'cust.test': `${NS}\ns._domainkey 500 IN CNAME s.cust.keys.prov.test.`,
   'prov.test': `${NS}\nkeys IN NS ns1.keys\nkeys IN NS ns1\nns1.keys IN A 127.0.0.3`,
   'keys.prov.test': `@ IN NS ns1\n@ IN NS ns1.prov.test.\nns1 IN A 127.0.0.3\ns.cust 4000 IN ${TXT}`,
@@ -286,6 +288,12 @@ describe('the check "seen in DNS", against real BINDs', () => {
     const missing = await see('wild.test', undefined, { selector: 'next' });
     assert.equal(missing.verdict, 'not-yet');
     assert.match(missing.summary, /only a wildcard answers/);
+    const alias = await see('wildcname.test');
+    assert.equal(alias.verdict, 'seen', alias.summary);
+    assert.equal(alias.settleMs, 900_000);
+    const none = await see('wildcname.test', undefined, { selector: 'next' });
+    assert.equal(none.verdict, 'not-yet', none.summary);
+    assert.match(none.summary, /only a wildcard answers/);
   });
 
   it('tells a wrong record from a missing one', async () => {
