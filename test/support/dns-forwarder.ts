@@ -6,6 +6,13 @@ export interface DnsForwarder {
   close(): Promise<void>;
 }
 
+export interface DnsForwarderOptions {
+  /** Connections over TCP are closed at once. */
+  readonly withoutTcp?: boolean;
+  /** Answers over UDP lose their AA bit, as those of a server that has them from a cache. */
+  readonly withoutAuthority?: boolean;
+}
+
 /**
  * Lets a DNS server be reached under another loopback address, UDP and TCP: BIND listens only on
  * addresses that an interface has, and of 127/8 that is 127.0.0.1 alone.
@@ -15,7 +22,7 @@ export interface DnsForwarder {
 export async function forwardDns(
   at: { readonly address: string; readonly port: number },
   toPort: number,
-  options: { readonly withoutTcp?: boolean } = {},
+  options: DnsForwarderOptions = {},
 ): Promise<DnsForwarder> {
   const udp = createSocket('udp4');
   const clients = new Map<string, UdpSocket>();
@@ -25,7 +32,10 @@ export async function forwardDns(
     let client = clients.get(key);
     if (client === undefined) {
       client = createSocket('udp4');
-      client.on('message', (reply) => udp.send(reply, from.port, from.address));
+      client.on('message', (reply) => {
+        if (options.withoutAuthority === true) reply.writeUInt8(reply.readUInt8(2) & ~0x04, 2);
+        udp.send(reply, from.port, from.address);
+      });
       client.on('error', () => {}); // nobody there: silence
       clients.set(key, client);
     }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { systemClock } from '../../../../src/base/clock.ts';
 import { checkSeen, type SeenExpectation } from '../../../../src/keys/dns/seen.ts';
+import { seenOptions } from '../../../../src/keys/dns/seen-options.ts';
 import type { SeenReport } from '../../../../src/keys/dns/seen-report.ts';
+import { type DnsFault, startDns } from '../../../support/dns.ts';
+import { forwardDns } from '../../../support/dns-forwarder.ts';
 import { type DnsLab, startDnsLab } from '../../../support/dns-lab.ts';
+import { freePort } from '../../../support/free-port.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { requirePeer } from '../../../support/peers.ts';
 import { startSilentDns } from '../../../support/silent-dns.ts';
@@ -153,7 +157,7 @@ describe('the check "seen in DNS", against real BINDs', () => {
         hints: [{ zone: '', servers: [{ address: '127.0.0.1', port: lab.port }] }],
         port: lab.port,
         resolvers: [],
-        timeoutMs: 500,
+        timeoutMs: 3000,
         clock: systemClock,
         ...options,
       },
@@ -214,7 +218,7 @@ describe('the check "seen in DNS", against real BINDs', () => {
   });
 
   it('names a server that does not serve the zone, and one that is silent', async () => {
-    const dead = await see('dead.test', undefined, { timeoutMs: 100 });
+    const dead = await see('dead.test');
     assert.equal(dead.verdict, 'not-yet');
     assert.deepEqual(verdicts(dead), ['127.0.0.2 seen', '127.0.0.9 unreachable']);
     const lame = await see('lame.test');
@@ -226,6 +230,20 @@ describe('the check "seen in DNS", against real BINDs', () => {
     assert.equal(ignored.verdict, 'seen');
     assert.deepEqual(verdicts(ignored), ['127.0.0.2 seen', '127.0.0.4 ignored']);
     assert.match(detailAt(ignored, '127.0.0.4'), /switched off tomorrow/);
+  });
+
+  it('does not believe a server that answers without authority', async () => {
+    const bind = lab.servers.get('127.0.0.3');
+    const at = { address: '127.0.0.2', port: await freePort() };
+    const forwarder = await forwardDns(at, bind?.port ?? 0, { withoutAuthority: true });
+    try {
+      const hints = [{ zone: 'good.test', servers: [at] }];
+      const report = await see('good.test', undefined, { hints });
+      assert.equal(report.verdict, 'not-yet');
+      assert.match(report.summary, /answers without authority for good\.test/);
+    } finally {
+      await forwarder.close();
+    }
   });
 
   it('is not content when every server is ignored', async () => {
@@ -323,12 +341,12 @@ describe('the check "seen in DNS", against real BINDs', () => {
   it('asks a silent server twice, and all others in good time', async () => {
     const silent = await startSilentDns(lab.port, '127.0.0.8');
     try {
-      const report = await see('silent.test', undefined, { timeoutMs: 100 });
+      const report = await see('silent.test', undefined, { timeoutMs: 400 });
       assert.equal(report.verdict, 'not-yet');
       assert.deepEqual(verdicts(report), ['127.0.0.2 seen', '127.0.0.8 unreachable']);
       assert.match(
         detailAt(report, '127.0.0.8'),
-        /no reply over UDP from 127\.0\.0\.8 within 100 ms/,
+        /no reply over UDP from 127\.0\.0\.8 within 400 ms/,
       );
       assert.equal(silent.count, 2);
     } finally {
@@ -433,5 +451,84 @@ describe('the check "seen in DNS", against real BINDs', () => {
     } finally {
       await silent.close();
     }
+  });
+
+  it('makes a report of whatever a server sends', async () => {
+    const faults: readonly (DnsFault | undefined)[] = [
+      undefined,
+      'servfail',
+      'refused',
+      'no-edns',
+      'truncate',
+      'truncate-tcp-closes',
+      'wrong-id',
+      'forged-first',
+      'lame',
+      'garbage',
+      'empty',
+      'timeout',
+    ];
+    const value = `v=DKIM1; k=ed25519; p=${KEY.publicKey}`;
+    const verdicts: Record<string, string> = {};
+    for (const fault of faults) {
+      const fake = await startDns({
+        'f.test': {
+          NS: ['ns.f.test'],
+          SOA: [
+            {
+              mname: 'ns.f.test',
+              rname: 'h.f.test',
+              serial: 1,
+              refresh: 1,
+              retry: 1,
+              expire: 1,
+              minimum: 60,
+            },
+          ],
+        },
+        'ns.f.test': { A: ['127.0.0.1'] },
+        's._domainkey.f.test': { TXT: [value] },
+      });
+      const hints = [{ zone: 'f.test', servers: [{ address: '127.0.0.1', port: fake.port }] }];
+      const timeoutMs = fault === 'timeout' || fault === 'wrong-id' ? 50 : 3000;
+      for (const name of ['s._domainkey.f.test', '*']) {
+        fake.fault('*', undefined);
+        fake.fault(name, fault);
+        const report = await see('f.test', undefined, { hints, timeoutMs });
+        const [answer] = report.servers;
+        verdicts[`${fault ?? 'none'} ${name === '*' ? 'always' : 'for the record'}`] =
+          `${report.verdict}, ${answer?.verdict}`;
+      }
+      await fake.close();
+    }
+    const good = Object.entries(verdicts).filter(([, verdict]) => verdict === 'seen, seen');
+    assert.deepEqual(
+      new Set(good.map(([fault]) => fault.split(' ')[0])),
+      new Set(['none', 'no-edns', 'truncate', 'forged-first']),
+    );
+    assert.equal(good.length, 8);
+    const others = Object.values(verdicts).filter((verdict) => verdict !== 'seen, seen');
+    assert.deepEqual(
+      new Set(others),
+      new Set(['not-yet, lame', 'not-yet, unreachable', 'not-yet, absent']),
+    );
+  });
+
+  it('takes its options from the configuration', () => {
+    const dns = {
+      servers: [],
+      timeoutMs: 700,
+      attempts: 3,
+      hints: [{ zone: '.', servers: ['[::1]:5353'] }],
+    };
+    assert.deepEqual(seenOptions(dns, ['192.0.2.1'], systemClock), {
+      hints: [{ zone: '', servers: [{ address: '::1', port: 5353 }] }],
+      resolvers: [{ address: '192.0.2.1', port: 53 }],
+      timeoutMs: 700,
+      attempts: 3,
+      clock: systemClock,
+    });
+    const own = seenOptions({ ...dns, servers: ['192.0.2.2:54'] }, ['192.0.2.1'], systemClock);
+    assert.deepEqual(own.resolvers, [{ address: '192.0.2.2', port: 54 }]);
   });
 });
