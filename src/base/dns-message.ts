@@ -9,6 +9,7 @@ import { normalizeName } from './dns-name.ts';
 /** UDP payload that we accept: fits every path without fragments (DNS flag day 2020). */
 const UDP_PAYLOAD_BYTES = 1232;
 const FLAG_RESPONSE = 0x80;
+const FLAG_AUTHORITATIVE = 0x04;
 const FLAG_TRUNCATED = 0x02;
 const HEADER_BYTES = 12;
 
@@ -67,6 +68,14 @@ export interface DnsReply {
   readonly rcode: string;
   readonly answers: readonly DnsRecord[];
   readonly authorities: readonly DnsRecord[];
+  /** Glue, among others. */
+  readonly additionals: readonly DnsRecord[];
+  /** AA: the server speaks for the zone itself (RFC 1035 section 4.1.1). */
+  readonly authoritative: boolean;
+  /** AD: a resolver that validates DNSSEC vouches for the reply (RFC 6840 section 5.8). */
+  readonly authenticated: boolean;
+  /** The server knows EDNS (RFC 6891): it sent an OPT record back. */
+  readonly edns: boolean;
   /** Size of the message in octets. */
   readonly bytes: number;
 }
@@ -80,17 +89,43 @@ export type Received =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'malformed'; readonly detail: string };
 
+/** What a query asks for besides its question. */
+export type QueryKind =
+  /** Of a resolver: recursion desired. */
+  | 'recursive'
+  /** Of a server for what it knows itself. */
+  | 'iterative'
+  /** Of a resolver, with AD set: it shall say whether it validated (RFC 6840 section 5.7). */
+  | 'authenticated'
+  /** Of a resolver, with CD set: it shall not validate (RFC 4035 section 3.2.2). */
+  | 'unchecked';
+
+const FLAG_AUTHENTIC_DATA = 0x20;
+const FLAG_CHECKING_DISABLED = 0x10;
+
+const QUERY_FLAGS: Readonly<Record<QueryKind, number>> = {
+  recursive: RECURSION_DESIRED,
+  iterative: 0,
+  authenticated: RECURSION_DESIRED | FLAG_AUTHENTIC_DATA,
+  unchecked: RECURSION_DESIRED | FLAG_CHECKING_DISABLED,
+};
+
 /**
- * A query with recursion desired.
+ * A query.
  *
  * @param id random 16-bit id
  * @param edns add an OPT record (RFC 6891); false for servers that choke on it
  */
-export function encodeQuery(question: Question, id: number, edns: boolean): Buffer {
+export function encodeQuery(
+  question: Question,
+  id: number,
+  edns: boolean,
+  kind: QueryKind = 'recursive',
+): Buffer {
   const packet: Packet = {
     type: 'query',
     id,
-    flags: RECURSION_DESIRED,
+    flags: QUERY_FLAGS[kind],
     questions: [{ type: question.type, name: question.name === '' ? '.' : question.name }],
   };
   if (edns) {
@@ -123,7 +158,7 @@ export function readReply(octets: Buffer, question: Question, id: number): Recei
     // The codec trusts inner lengths; a message that it did not use up to its end was misread.
     if (decode.bytes !== octets.length) return malformed('its records do not fill it');
     if (!answersQuestion(packet, question)) return { kind: 'foreign' };
-    return { kind: 'reply', reply: toReply(packet, octets.length) };
+    return { kind: 'reply', reply: toReply(packet, octets) };
   } catch (error) {
     return malformed(error instanceof Error ? error.message : String(error));
   }
@@ -145,14 +180,18 @@ function answersQuestion(packet: Packet, question: Question): boolean {
   );
 }
 
-function toReply(packet: Packet, bytes: number): DnsReply {
+function toReply(packet: Packet, octets: Buffer): DnsReply {
   const opt = packet.additionals?.find((record) => record.type === 'OPT');
   const extended = opt?.extendedRcode ?? 0;
   return {
     rcode: extended === 0 ? (packet.rcode ?? 'NOERROR') : 'BADVERS',
     answers: toRecords(packet.answers ?? []),
     authorities: toRecords(packet.authorities ?? []),
-    bytes,
+    additionals: toRecords(packet.additionals ?? []),
+    authoritative: (octets.readUInt8(2) & FLAG_AUTHORITATIVE) !== 0,
+    authenticated: (octets.readUInt8(3) & FLAG_AUTHENTIC_DATA) !== 0,
+    edns: opt !== undefined,
+    bytes: octets.length,
   };
 }
 

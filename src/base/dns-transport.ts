@@ -2,7 +2,13 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
 import type { Clock } from './clock.ts';
-import { type DnsReply, encodeQuery, type Question, readReply } from './dns-message.ts';
+import {
+  type DnsReply,
+  encodeQuery,
+  type QueryKind,
+  type Question,
+  readReply,
+} from './dns-message.ts';
 
 /** Where a DNS server listens. */
 export interface DnsServer {
@@ -17,6 +23,8 @@ export interface ExchangeLimits {
   readonly clock: Clock;
   /** Ends every exchange, when the resolver is closed. */
   readonly signal: AbortSignal;
+  /** Default `recursive`. */
+  readonly queryKind?: QueryKind;
 }
 
 /** How asking one server ended. `detail` is for people. */
@@ -41,6 +49,15 @@ export async function exchange(
   const first = await exchangeOnce(server, question, limits, true);
   const edns = first.kind !== 'reply' || !EDNS_REFUSALS.has(first.reply.rcode);
   return edns ? first : exchangeOnce(server, question, limits, false);
+}
+
+/** Asks over TCP at once, as `exchange` does after a truncated reply. Never rejects. */
+export function exchangeOverTcp(
+  server: DnsServer,
+  question: Question,
+  limits: ExchangeLimits,
+): Promise<Exchange> {
+  return overTcp(server, question, limits, true);
 }
 
 const EDNS_REFUSALS: ReadonlySet<string> = new Set(['FORMERR', 'NOTIMP', 'BADVERS']);
@@ -74,7 +91,7 @@ function overUdp(
       // A stray or forged datagram must not end the wait for the true reply.
       if (received.kind !== 'foreign') settle(received);
     });
-    socket.on('connect', () => socket.send(encodeQuery(question, id, edns)));
+    socket.on('connect', () => socket.send(encodeQuery(question, id, edns, limits.queryKind)));
     socket.connect(server.port, server.address);
     return () => socket.close();
   });
@@ -89,7 +106,7 @@ function overTcp(
   return bounded<Exchange>(limits, 'TCP', server, (settle) => {
     const id = randomInt(0x10000);
     const socket = connect({ host: server.address, port: server.port, noDelay: true });
-    const query = encodeQuery(question, id, edns);
+    const query = encodeQuery(question, id, edns, limits.queryKind);
     const length = Buffer.alloc(2);
     length.writeUInt16BE(query.length);
     socket.write(Buffer.concat([length, query]));

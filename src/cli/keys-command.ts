@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
+import type { PublisherSetting } from '../keys/dns/publisher-settings.ts';
+import type { DnsSettings } from '../keys/dns/seen-options.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
@@ -13,11 +15,9 @@ import { reportError } from './report-error.ts';
 /** The slice of the configuration that the `keys` commands need. */
 export interface KeysSettings {
   readonly keys: { readonly dir: string; readonly masterKeyFile: string };
-  readonly dns: {
-    readonly servers: readonly string[];
-    readonly timeoutMs: number;
-    readonly attempts: number;
-  };
+  readonly dns: DnsSettings;
+  /** None in tests that publish nothing. */
+  readonly publishers?: readonly PublisherSetting[];
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */

@@ -42,6 +42,7 @@ export interface Config {
     readonly cacheEntries: number;
     readonly maxTtlS: number;
     readonly maxNegativeTtlS: number;
+    readonly hints: readonly DnsHintConfig[];
   };
   readonly relay: {
     readonly ehloName: string;
@@ -75,6 +76,7 @@ export interface Config {
       readonly signedIfPresent: readonly string[];
     };
   };
+  readonly publishers: readonly PublisherConfig[];
   readonly keys: { readonly dir: string; readonly masterKeyFile: string };
   readonly spool: {
     readonly dir: string;
@@ -119,4 +121,24 @@ export interface SmarthostSetting {
 export interface RouteSetting extends SmarthostSetting {
   /** A-labels in lower case: `example.com` (exactly it), `.example.com` (all its subdomains). */
   readonly domains: readonly string[];
+}
+
+/** Who writes the key records of some domains; `PublisherSetting` in `keys/dns/`. */
+export interface PublisherConfig {
+  readonly domains: readonly string[];
+  readonly kind: 'print' | 'rfc2136' | 'route53';
+  readonly server?: string;
+  readonly keyName?: string;
+  readonly keyFile?: string;
+  readonly zone?: string;
+  readonly hostedZoneId?: string;
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly slotsUnder?: string;
+}
+
+/** Servers of a zone, `.` for the root. */
+export interface DnsHintConfig {
+  readonly zone: string;
+  readonly servers: readonly string[];
 }

@@ -3,6 +3,7 @@ import type { Config } from './config.ts';
 import { type Format, listFormat } from './format.ts';
 import { formatNamed } from './format-registry.ts';
 import { dnsServer, hostNameOrEmpty, listenEndpoint, network } from './network-formats.ts';
+import { dnsHintsSetting, publishersSetting } from './publishers-schema.ts';
 import { relaySchema } from './relay-schema.ts';
 import { routes, smarthost } from './route-formats.ts';
 import * as scalar from './scalar-formats.ts';
@@ -149,6 +150,7 @@ const sections: convict.Schema<Config> = {
       3600,
       'Longest time for which the absence of a record is remembered (RFC 2308).',
     ),
+    hints: dnsHintsSetting,
   },
   relay: relaySchema,
   route: setting(
@@ -162,6 +164,7 @@ const sections: convict.Schema<Config> = {
     'Fixed hosts for all mail that no route matches, written like a route without `domains`. `null`: mail goes to the MX of its recipient.',
   ),
   signing: signingSchema,
+  publishers: publishersSetting,
   keys: {
     dir: setting(
       scalar.directory,

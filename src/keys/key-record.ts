@@ -36,10 +36,16 @@ export function splitRecordValue(value: string): string[] {
   return strings;
 }
 
+/** A value as zone files have it: its strings, each in quotes (RFC 1035 section 5.1). */
+export function quotedStrings(value: string): string {
+  return splitRecordValue(value)
+    .map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`)
+    .join(' ');
+}
+
 /** A line of a zone file (RFC 1035 section 5.1), the owner's name absolute. */
 export function zoneLine(ownerName: string, ttlS: number, value: string): string {
-  const strings = splitRecordValue(value).map((text) => `"${text.replace(/["\\]/g, '\\$&')}"`);
-  return `${ownerName}. ${ttlS} IN TXT ${strings.join(' ')}`;
+  return `${ownerName}. ${ttlS} IN TXT ${quotedStrings(value)}`;
 }
 
 /** A key record as read from DNS. */

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { dnsTargets } from './dns-targets.ts';
 import { mailTargets } from './mail-targets.ts';
 import { inputsFor } from './mutation.ts';
 import { operatorTargets } from './operator-targets.ts';
@@ -20,7 +21,7 @@ const limitMs = Number(values.seconds) * 1000;
 const seed = Number(values.seed);
 if (!(limitMs > 0) || !Number.isInteger(seed)) throw new Error('--seconds and --seed are numbers');
 
-const targets = [...mailTargets, ...operatorTargets].filter(({ name }) =>
+const targets = [...mailTargets, ...operatorTargets, ...dnsTargets].filter(({ name }) =>
   name.includes(values.only),
 );
 let failures = targets.length === 0 ? 1 : 0;

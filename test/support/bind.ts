@@ -6,12 +6,25 @@ import { join } from 'node:path';
 import { freePort } from './free-port.ts';
 import { waitFor } from './wait-for.ts';
 
-/** Zone origin (`example.test`) to the records of its master file, `$TTL` and SOA left out. */
+/**
+ * Zone origin (`example.test`, `.`) to the records of its master file, `$TTL` and SOA left out. NS
+ * records are left out too, unless the text has some of its own for `@`.
+ */
 export type BindZones = Readonly<Record<string, string>>;
 
 export interface BindOptions {
   /** Default TTL of records and of negative answers, in seconds; default 300. */
   readonly ttlS?: number;
+  /** Address of the name server `ns` that each zone has by default; 127.0.0.1. */
+  readonly nameServer?: string;
+  /** Serial number of all zones; default 1. */
+  readonly serial?: number;
+  /** Statements besides `options`, such as keys. */
+  readonly statements?: string;
+  /** Zones that BIND signs (DNSSEC), with keys that it makes. */
+  readonly signed?: readonly string[];
+  /** Statements in each zone, such as `allow-update`. */
+  readonly zoneStatements?: string;
 }
 
 /** A BIND that runs for one test. */
@@ -44,7 +57,7 @@ export async function startBind(
   try {
     for (let attempt = 1; ; attempt += 1) {
       const port = await freePort();
-      await writeConfiguration(folder, port, zones, options.ttlS ?? 300);
+      await writeConfiguration(folder, port, zones, options);
       const started = await run(named, folder);
       if (started.ok) return running(started, folder, port);
       if (attempt === ATTEMPTS) throw new Error(`named did not start:\n${started.output}`);
@@ -59,7 +72,7 @@ async function writeConfiguration(
   folder: string,
   port: number,
   zones: BindZones,
-  ttlS: number,
+  { ttlS = 300, serial = 1, nameServer = '127.0.0.1', ...more }: BindOptions,
 ): Promise<void> {
   await mkdir(join(folder, 'zones'), { recursive: true });
   const statements = [
@@ -75,15 +88,24 @@ async function writeConfiguration(
       notify no;
       minimal-responses yes;
       check-names master ignore;
+      key-directory "${folder}";
     };
     controls { };`,
+    more.statements ?? '',
   ];
   for (const [origin, records] of Object.entries(zones)) {
-    const file = join(folder, 'zones', origin);
-    statements.push(`zone "${origin}" { type master; file "${file}"; };`);
-    const soa = `@ IN SOA ns.${origin}. hostmaster.${origin}. 1 3600 600 86400 ${ttlS}`;
-    const head = [`$TTL ${ttlS}`, soa, '@ IN NS ns', 'ns IN A 127.0.0.1'];
-    await writeFile(file, `${[...head, records].join('\n')}\n`);
+    const file = join(folder, 'zones', origin === '.' ? 'root' : origin);
+    const signing = more.signed?.includes(origin)
+      ? 'dnssec-policy default; inline-signing yes;'
+      : '';
+    const inZone = `${more.zoneStatements ?? ''} ${signing}`;
+    statements.push(`zone "${origin}" { type master; file "${file}"; ${inZone} };`);
+    const below = origin === '.' ? '.' : `.${origin}.`;
+    const soa = `@ IN SOA ns${below} hostmaster${below} ${serial} 3600 600 86400 ${ttlS}`;
+    const own = /^@\s+(\d+\s+)?IN\s+NS\s/m.test(records)
+      ? []
+      : ['@ IN NS ns', `ns IN A ${nameServer}`];
+    await writeFile(file, `${[`$TTL ${ttlS}`, soa, ...own, records].join('\n')}\n`);
   }
   await writeFile(join(folder, 'named.conf'), `${statements.join('\n')}\n`);
 }

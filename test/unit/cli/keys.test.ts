@@ -114,6 +114,69 @@ describe('keys commands', () => {
     assert.equal((await keys('dns', 'example.com', '--selector', 'nope')).code, 3);
   });
 
+  it('export records in the formats of other programs', async () => {
+    await keys('create', 'example.com');
+    const { out } = await keys('export-dns', 'example.com', '--json');
+    const lines = recordsOf(out).map(({ zoneLine }) => `${zoneLine}\n`);
+    const zone = await keys('export-dns', 'example.com', '--format', 'zone');
+    assert.deepEqual([zone.code, zone.err], [0, '']);
+    assert.equal(zone.out, lines.join(''));
+    const octodns = await keys(
+      'dns',
+      'example.com',
+      '--format',
+      'octodns',
+      '--zone',
+      'example.COM.',
+    );
+    assert.match(octodns.out, /^---\nwx\d{6}e1\._domainkey:\n {2}ttl: 3600\n/);
+    const outside = await keys('dns', 'example.com', '--format', 'octodns', '--zone', 'b.example');
+    assert.match(outside.err, /2 record\(s\) lie outside b\.example/);
+    const terraform = await keys('export-dns', 'example.com', '--format', 'terraform');
+    assert.match(terraform.err, /^note: set var\.zone_id/);
+    assert.match(terraform.out, /^resource "aws_route53_record" "dkim_wx/);
+    const endpoint = await keys('export-dns', 'example.com', '--format', 'dnsendpoint');
+    assert.match(endpoint.err, /note: experimental: .*\nnote: external-dns needs .*--source=crd/);
+    const json = await keys('export-dns', 'example.com', '--format', 'json');
+    assert.deepEqual(
+      JSON.parse(json.out).records.map((record: RecordJson) => record.value),
+      recordsOf(out).map(({ value }) => value),
+    );
+    await assert.rejects(
+      keys('dns', 'example.com', '--format', 'csv'),
+      /must be one of zone, octodns/,
+    );
+    assert.equal(
+      (await keys('export-dns', 'example.com', '--format', 'zone', '--selector', 'x')).code,
+      3,
+    );
+  });
+
+  it('show where the records of slots stand, and the CNAMEs that lead there', async () => {
+    await keys('create', 'example.com', '--algorithm', 'ed25519');
+    const slots = (...args: readonly string[]) =>
+      runWith(
+        async () => ({
+          keys: place,
+          dns: { servers: [], timeoutMs: 100, attempts: 1 },
+          publishers: [{ domains: ['*'], kind: 'print', slotsUnder: 'keys.provider.example' }],
+        }),
+        args,
+      );
+    const { out } = await slots('dns', 'example.com');
+    assert.match(out, /^wx\w+\.example\.com\.keys\.provider\.example\. 3600 IN TXT "v=DKIM1/m);
+    assert.match(
+      out,
+      /In the zone of example\.com, once and for ever:\n\n(wx\w+)\._domainkey\.example\.com\. 3600 IN CNAME \1\.example\.com\.keys\.provider\.example\.\n$/,
+    );
+    const { aliases } = JSON.parse((await slots('dns', 'example.com', '--json')).out);
+    assert.equal(aliases[0].type, 'CNAME');
+    const zone = await slots('dns', 'example.com', '--format', 'zone');
+    assert.equal(zone.out.split('\n').length, 3);
+    const octodns = await slots('dns', 'example.com', '--format', 'octodns');
+    assert.match(octodns.out, /^---\nwx\w+\.example\.com:\n/);
+  });
+
   it('activate by force when DNS does not answer, with a warning', async () => {
     await keys('create', 'example.com');
     const { out } = await keys('dns', 'example.com', '--json');
