@@ -1,4 +1,4 @@
-import { importKey } from '../keys/import-key.ts';
+import { importKey } from '../keys/import/import-key.ts';
 import {
   type AddKeysCommand,
   addEntryOptions,
