@@ -1,6 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
+import type { AdoptionJournal } from '../keys/import/adopt-record.ts';
+import type { DescribeKmsKey } from '../keys/import/kms-key-facts.ts';
+import type { StandingRecords } from '../keys/import/standing-record.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
@@ -25,6 +28,15 @@ export interface KeysParts {
   readonly clock: Clock;
   /** Makes the look-up for key records; `close` ends it. */
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
+  /** What `import` uses besides; without one, what needs it is refused. */
+  openStanding?(settings: KeysSettings): { readonly records: StandingRecords; close(): void };
+  openJournal?(settings: KeysSettings): AdoptionJournal;
+  openKmsKeys?(settings: KeysSettings): {
+    readonly describe: DescribeKmsKey;
+    /** Where relays may ask; empty: any. */
+    readonly regions: readonly string[];
+    close(): void;
+  };
 }
 
 /** What one `keys` command works with while it runs. */
