@@ -1,5 +1,6 @@
 import { checkRecord, type RecordCheck } from '../check-record.ts';
 import { domainEntry } from '../create-keys.ts';
+import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
@@ -16,6 +17,7 @@ import {
   refuseKnown,
   type TakenState,
   type TakeOverRequest,
+  takenFields,
   takenKey,
   takeOver,
 } from './take-over.ts';
@@ -70,19 +72,25 @@ export async function importSource(
   const planned = known ?? takenKey(source, request, { state: 'created' }, access.clock.wallMs());
   const record = await checkRecord(name, planned, parts.lookup);
   const told = { record, recordAdopted: false, warnings: warningsOf(record) };
-  if (known !== undefined) {
+  if (known !== undefined && !request.adoptRecord) {
     return { outcome: 'already-there', domain: before, key: known, ...told };
   }
   if (record.verdict === 'mismatch' && !request.force) throw otherRecord(record);
   const adoptable = request.adoptRecord
     ? await adoptableRecord(source, name, selector, parts.standing)
     : undefined;
+  const recordAdopted = adoptable !== undefined;
   if (request.dryRun) {
-    const domain = { ...before, keys: [...before.keys, planned] };
-    const recordAdopted = adoptable !== undefined;
-    return { outcome: 'would-import', domain, key: planned, ...told, recordAdopted };
+    const outcome = known === undefined ? 'would-import' : 'already-there';
+    const keys = known === undefined ? [...before.keys, planned] : before.keys;
+    return { outcome, domain: { ...before, keys }, key: planned, ...told, recordAdopted };
   }
   if (adoptable !== undefined) await adoptRecord(adoptable, name, selector, parts);
+  if (known !== undefined) {
+    const domain = await noteAdoption(access, name, selector, adoptable);
+    const key = domain.keys.find((candidate) => candidate.selector === selector) ?? known;
+    return { outcome: 'already-there', domain, key, ...told, recordAdopted };
+  }
   const { taken, ttlS } = stateOf(adoptable, request.ttlS, access.clock.wallMs());
   const added = await takeOver(access, source, { ...request, ttlS }, taken);
   const [key = planned] = added.added;
@@ -91,9 +99,30 @@ export async function importSource(
     domain: added.domain,
     key,
     record,
-    recordAdopted: adoptable !== undefined,
+    recordAdopted,
     warnings: [...told.warnings, ...added.warnings],
   };
+}
+
+/** A key that was imported before its record was adopted. */
+async function noteAdoption(
+  access: KeyringAccess,
+  name: string,
+  selector: string,
+  adopted: AdoptableRecord | undefined,
+): Promise<ManifestDomain> {
+  return await access.store.change(async (current) => {
+    const before = domainEntry(current, name);
+    const { taken, ttlS } = stateOf(adopted, 0, access.clock.wallMs());
+    if (adopted === undefined) return { domain: undefined, result: before };
+    const keys = before.keys.map((key) => {
+      if (key.selector !== selector) return key;
+      const fresh = KEY_STATE_ROWS[key.state].fresh ? takenFields(taken) : {};
+      return { ...key, ...fresh, ttlS };
+    });
+    const domain = { ...before, keys };
+    return { domain, result: domain };
+  });
 }
 
 /** A keyring that is not there yet is an empty one. */

@@ -66,16 +66,22 @@ export function takenKey(
     selector: request.selector,
     algorithm: source.algorithm.name,
     backend: source.backend,
-    state: taken.state,
     publicKey: source.publicKey,
     ttlS: request.ttlS,
     createdAt: new Date(wallMs).toISOString(),
     activatedAt: undefined,
     retiringSince: undefined,
-    ...(taken.state === 'created'
-      ? {}
-      : { publishedAt: taken.seenAt, verifiedAt: taken.seenAt, publisher: taken.publisher }),
+    ...takenFields(taken),
   };
+}
+
+/** What the state says in the manifest. */
+export function takenFields(
+  taken: TakenState,
+): Pick<ManifestKey, 'state' | 'publishedAt' | 'verifiedAt' | 'publisher'> {
+  if (taken.state === 'created') return { state: 'created' };
+  const { state, publisher, seenAt } = taken;
+  return { state, publishedAt: seenAt, verifiedAt: seenAt, publisher };
 }
 
 /**
