@@ -16,6 +16,8 @@ export interface DescribedKmsKey {
   /** `KeyState`: `Enabled`, `Disabled`, `PendingDeletion`, … */
   readonly state: string;
   readonly region: string;
+  /** Where a multi-Region key lives, the primary first; undefined or one: in its Region only. */
+  readonly regions?: readonly string[];
   /** SPKI in DER, as GetPublicKey gives it. */
   readonly publicKeySpki: Buffer;
 }

@@ -20,7 +20,11 @@ export async function kmsKeySource(
   parseKmsKeyArn(arn); // before anything is asked
   const described = await describe(arn);
   const { algorithm, publicKey } = checkKmsKey(described, regions);
-  const material: KeyMaterial = { arn: described.arn };
+  const replicas = described.regions ?? [];
+  const material: KeyMaterial =
+    replicas.length > 1
+      ? { arn: described.arn, regions: replicas.join(',') }
+      : { arn: described.arn };
   return {
     origin: arn,
     backend,

@@ -150,6 +150,8 @@ describe('revealing a revoked key', () => {
         ]),
       );
       assert.ok(!isLastHolder({ domains }, 'example.com', { ...key, material }));
+      const replica = { arn: material.arn.replace('eu-west-1', 'eu-central-1') };
+      assert.ok(!isLastHolder({ domains }, 'example.com', { ...key, material: replica }));
       const destroyed = { ...key, material, state: 'destroyed' as const };
       domains.set('example.net', { domain: 'example.net', subdomains: false, keys: [] });
       assert.ok(isLastHolder({ domains }, 'example.com', { ...key, material }));

@@ -97,6 +97,12 @@ describe('import of a KMS key by its ARN', () => {
     assert.deepEqual(stored?.keys[0]?.material, { arn: ARN });
   });
 
+  it('notes where a multi-Region key lives', async () => {
+    const arn = 'arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab';
+    const { key } = await importKey({ arn, regions: ['eu-west-1', 'eu-central-1'] });
+    assert.deepEqual(key.material, { arn, regions: 'eu-west-1,eu-central-1' });
+  });
+
   it('takes the bare 32 octets of an Ed25519 key, not the SPKI that KMS gives', async () => {
     access = { ...access, connect: async () => signingElsewhere(ED25519.privateKey) };
     const publicKeySpki = spki(ED25519.publicKey);
