@@ -49,7 +49,6 @@ const CONDITION_KEYS: Readonly<Record<string, readonly RegExp[]>> = {
     /^route53:ChangeResourceRecordSets(NormalizedRecordNames|RecordTypes|Actions)$/,
   ],
   's3:ListBucket': [/^s3:prefix$/, /^aws:SecureTransport$/],
-  's3:ListBucketVersions': [/^s3:prefix$/],
   's3:GetObject': [/^aws:SecureTransport$/],
   's3:PutObject': [/^s3:if-(none-)?match$/, /^aws:SecureTransport$/],
 };
@@ -229,19 +228,19 @@ const REQUESTS: readonly (readonly [string, string, IamRequest, boolean])[] = [
   [
     's3-keyring-relay',
     'reading the keyring',
-    { action: 's3:GetObject', resource: `${BUCKET}/keyring/a.yaml` },
+    { action: 's3:GetObject', resource: `${BUCKET}/waxseal/index` },
     true,
   ],
   [
     's3-keyring-relay',
     'writing the keyring',
-    { action: 's3:PutObject', resource: `${BUCKET}/keyring/a.yaml` },
+    { action: 's3:PutObject', resource: `${BUCKET}/waxseal/index` },
     false,
   ],
   [
     's3-keyring-operator',
     'erasing the journal',
-    { action: 's3:DeleteObject', resource: `${BUCKET}/journal/a` },
+    { action: 's3:DeleteObject', resource: `${BUCKET}/waxseal/journal/a` },
     false,
   ],
 ];
@@ -326,32 +325,50 @@ describe('docs/kms', () => {
     assert.doesNotMatch(JSON.stringify(changers[0]?.Principal), /Waxseal/);
   });
 
-  it('lets S3 refuse a write that compares nothing', () => {
+  it('lets S3 refuse a write that compares nothing, and an erased journal', () => {
     const policies = [policy('s3-keyring-operator.json'), policy('s3-bucket-policy.json')];
     const write = (context: IamRequest['context']): IamRequest => ({
       action: 's3:PutObject',
-      resource: `${BUCKET}/keyring/a.yaml`,
+      resource: `${BUCKET}/waxseal/index`,
       context: { 'aws:SecureTransport': 'true', ...context },
     });
     assert.ok(isAllowed(policies, write({ 's3:if-match': 'etag' })));
     assert.ok(isAllowed(policies, write({ 's3:if-none-match': '*' })));
     assert.ok(!isAllowed(policies, write({})));
+    const action = 's3:DeleteObjectVersion';
+    assert.ok(isAllowed(policies, { action, resource: `${BUCKET}/waxseal/shards/a` }));
+    const administrator: IamPolicy = {
+      Version: '2012-10-17',
+      Statement: [{ Sid: 'All', Effect: 'Allow', Action: [action], Resource: '*' }],
+    };
+    const journal = { action, resource: `${BUCKET}/waxseal/journal/a` };
+    assert.ok(!isAllowed([administrator, policy('s3-bucket-policy.json')], journal));
   });
 
-  it('gives relays and operators in Kubernetes what they need by name', () => {
+  it('gives relays in Kubernetes the right to read, and to write their report only', () => {
     const text = readFileSync(path.join(FOLDER, 'kubernetes-rbac.yaml'), 'utf8');
     const documents = parseAllDocuments(text).map((document) => document.toJS());
-    assert.deepEqual(
-      documents.map(({ kind }) => kind),
-      ['Role', 'Role', 'RoleBinding', 'RoleBinding'],
+    const roles = new Map<string, { verbs: string[]; resources: string[] }[]>(
+      documents
+        .filter(({ kind }) => kind === 'Role')
+        .map(({ metadata, rules }) => [metadata.name, rules]),
     );
-    assert.ok(!/\*|delete|list\b/.test(JSON.stringify(documents)));
-    const relay = documents.find(
-      ({ kind, metadata }) => kind === 'Role' && /relay/.test(metadata.name),
-    );
+    assert.doesNotMatch(JSON.stringify([...roles]), /\*|secrets/);
     assert.deepEqual(
-      relay.rules.flatMap((rule: { verbs: string[] }) => rule.verbs),
-      ['get', 'watch'],
+      roles.get('waxseal-relay')?.flatMap(({ verbs }) => verbs),
+      ['get', 'list'],
+    );
+    for (const { kind, roleRef } of documents) {
+      if (kind === 'RoleBinding') assert.ok(roles.has(roleRef.name));
+    }
+    const fence = documents.find(({ kind }) => kind === 'ValidatingAdmissionPolicy');
+    const binding = documents.find(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding');
+    assert.equal(binding.spec.policyName, fence.metadata.name);
+    const reports = roles.get('waxseal-relay-reports')?.flatMap(({ verbs }) => verbs) ?? [];
+    const operations = fence.spec.matchConstraints.resourceRules[0].operations as string[];
+    assert.deepEqual(
+      operations.map((name) => name.toLowerCase()),
+      reports,
     );
   });
 
