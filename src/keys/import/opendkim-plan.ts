@@ -1,5 +1,10 @@
 import { isSelector, toSigningDomain } from '../key-name.ts';
-import { type ParsedTable, type TableRemark, wildcardPattern } from './opendkim-table.ts';
+import {
+  isWildcardPattern,
+  matchesWildcard,
+  type ParsedTable,
+  type TableRemark,
+} from './opendkim-table.ts';
 import type { RuleScope, SigningRule, SigningTable } from './signing-rules.ts';
 
 /**
@@ -70,6 +75,8 @@ interface Chosen {
 class Planner {
   readonly #input: PlanInput;
   readonly #rows: readonly KeyRow[];
+  /** The first of a name counts. */
+  readonly #byName: ReadonlyMap<string, KeyRow>;
   readonly #keys = new Map<string, PlannedKey>();
   readonly #untranslated: TableRemark[] = [];
   readonly #remarks: TableRemark[] = [];
@@ -91,6 +98,7 @@ class Planner {
       );
       return [];
     });
+    this.#byName = new Map(this.#rows.toReversed().map((row) => [row.name, row]));
   }
 
   plan(): OpenDkimPlan {
@@ -254,8 +262,8 @@ class Planner {
   }
 
   #row(name: string): KeyRow | undefined {
-    if (this.#input.keyTable.kind === 'file') return this.#rows.find((row) => row.name === name);
-    return this.#rows.find((row) => wildcardPattern(row.name, '')?.test(name) === true);
+    if (this.#input.keyTable.kind === 'file') return this.#byName.get(name);
+    return this.#rows.find((row) => isWildcardPattern(row.name) && matchesWildcard(row.name, name));
   }
 
   #add({ row, signs }: Chosen, subdomains: boolean): void {

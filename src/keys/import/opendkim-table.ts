@@ -60,10 +60,36 @@ export function parseTable(text: string, path: string, kind: TableKind): ParsedT
   return { path, kind, rows, remarks };
 }
 
-/** The pattern of a `refile:` as `dkimf_mkregexp` makes it; undefined where we do not follow it. */
-export function wildcardPattern(pattern: string, flags: '' | 'i'): RegExp | undefined {
-  // All but "*", "+" and "." reaches the regular expression as it stands.
-  if (/[\\^$|?()[\]{}]/.test(pattern)) return undefined;
-  const source = pattern.replace(/[+.]/g, '\\$&').replace(/\*+/g, '.*');
-  return new RegExp(`^${source}$`, flags);
+/** All but `*`, `+` and `.` reaches OpenDKIM's regular expression as it stands (`dkimf_mkregexp`). */
+const SIGNS_OF_EXPRESSIONS = /[\\^$|?()[\]{}]/;
+
+/** False for a pattern of a `refile:` that is more than text and `*`; those are not followed. */
+export function isWildcardPattern(pattern: string): boolean {
+  return !SIGNS_OF_EXPRESSIONS.test(pattern);
+}
+
+/** True when `*` in the pattern can stand for something that makes it the text. Takes linear steps back. */
+export function matchesWildcard(pattern: string, text: string): boolean {
+  let at = 0;
+  let patternAt = 0;
+  let star = -1;
+  let taken = 0;
+  while (at < text.length) {
+    if (pattern[patternAt] === '*') {
+      star = patternAt;
+      taken = at;
+      patternAt += 1;
+    } else if (pattern[patternAt] === text[at]) {
+      at += 1;
+      patternAt += 1;
+    } else if (star >= 0) {
+      taken += 1; // the last star takes one more
+      at = taken;
+      patternAt = star + 1;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[patternAt] === '*') patternAt += 1;
+  return patternAt === pattern.length;
 }

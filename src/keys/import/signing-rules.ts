@@ -1,4 +1,9 @@
-import { type ParsedTable, type TableRow, wildcardPattern } from './opendkim-table.ts';
+import {
+  isWildcardPattern,
+  matchesWildcard,
+  type ParsedTable,
+  type TableRow,
+} from './opendkim-table.ts';
 
 /**
  * Which lines of a SigningTable apply to an address, as `dkimf_apply_signtable` in OpenDKIM's
@@ -52,12 +57,32 @@ export function signingTable(table: ParsedTable): SigningTable {
         .filter((rule) => rule !== undefined);
     return { path, rules, scopeOf: plainScope, matches };
   }
-  const patterns = rules.map((rule) => ({ rule, regexp: wildcardPattern(rule.pattern, 'i') }));
-  const matches = (user: string, domain: string) =>
-    patterns
-      .filter(({ regexp }) => regexp?.test(`${user}@${domain}`) === true)
-      .map(({ rule }) => rule);
-  return { path, rules, scopeOf: wildcardScope, matches };
+  return { path, rules, scopeOf: wildcardScope, matches: wildcardMatches(rules) };
+}
+
+/** Most tables have a line for each domain, so lines are looked up by the domain they are for. */
+function wildcardMatches(rules: readonly SigningRule[]): SigningTable['matches'] {
+  const byDomain = new Map<string, SigningRule[]>();
+  const others: SigningRule[] = [];
+  for (const rule of rules) {
+    if (!isWildcardPattern(rule.pattern)) continue;
+    const scope = wildcardScope(rule);
+    if (scope.kind !== 'domain' && scope.kind !== 'subdomains') others.push(rule);
+    else if (byDomain.has(scope.domain)) byDomain.get(scope.domain)?.push(rule);
+    else byDomain.set(scope.domain, [rule]);
+  }
+  return (user, domain) => {
+    const address = `${user}@${domain}`.toLowerCase();
+    const names = [domain, ...parentsOf(domain)].map((name) => name.toLowerCase());
+    return [...names.flatMap((name) => byDomain.get(name) ?? []), ...others]
+      .filter((rule) => matchesWildcard(rule.pattern, address))
+      .sort((one, other) => one.line - other.line);
+  };
+}
+
+function parentsOf(domain: string): string[] {
+  const labels = domain.split('.');
+  return labels.slice(1).map((_label, index) => labels.slice(index + 1).join('.'));
 }
 
 function ruleOf(row: TableRow): SigningRule {
@@ -68,9 +93,7 @@ function ruleOf(row: TableRow): SigningRule {
 
 function plainLookups(user: string, domain: string): string[] {
   const names = [`${user}@${domain}`, domain];
-  for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1)) {
-    names.push(`${user}@${domain.slice(dot)}`, domain.slice(dot));
-  }
+  for (const parent of parentsOf(domain)) names.push(`${user}@.${parent}`, `.${parent}`);
   return [...names, `${user}@*`, '*'].map((name) => name.toLowerCase());
 }
 
@@ -103,7 +126,7 @@ const WILDCARD_SCOPES: readonly [RegExp, 'domain' | 'subdomains' | 'ending'][] =
 
 function wildcardScope({ pattern }: SigningRule): RuleScope {
   if (/^\*+(?:@\*+)?$/.test(pattern)) return { kind: 'everybody' };
-  if (wildcardPattern(pattern, 'i') === undefined) {
+  if (!isWildcardPattern(pattern)) {
     return {
       kind: 'unknown',
       reason: 'holds signs of a regular expression, which are not followed',
