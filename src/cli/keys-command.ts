@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
-import type { AdoptionJournal } from '../keys/import/adopt-record.ts';
+import type { ImportJournal } from '../keys/import/adopt-record.ts';
 import type { DescribeKmsKey } from '../keys/import/kms-key-facts.ts';
 import type { StandingRecords } from '../keys/import/standing-record.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
@@ -30,7 +30,7 @@ export interface KeysParts {
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
   /** What `import` uses besides; without one, what needs it is refused. */
   openStanding?(settings: KeysSettings): { readonly records: StandingRecords; close(): void };
-  openJournal?(settings: KeysSettings): AdoptionJournal;
+  openJournal?(settings: KeysSettings): ImportJournal;
   openKmsKeys?(settings: KeysSettings): {
     readonly describe: DescribeKmsKey;
     /** Where relays may ask; empty: any. */

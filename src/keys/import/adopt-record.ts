@@ -13,34 +13,37 @@ import type { StandingRecords } from './standing-record.ts';
  */
 
 /** What the journal is told; an entry of the journal as `keys history` shows it. */
-export interface AdoptionEntry {
+export interface ImportEntry {
   /** UTC, ISO 8601. */
   readonly at: string;
   readonly caller: string;
   readonly command: string;
-  readonly event: 'record-adopted';
+  readonly event: 'key-importing' | 'key-imported' | 'record-adopted';
   readonly domain: string;
   readonly selector: string;
-  readonly record: {
+  readonly record?: {
     readonly name: string;
     readonly type: 'TXT';
     readonly ttlS: number;
     /** The strings joined. */
     readonly value: string;
   };
-  /** `strings`: JSON, how the value is split; an API that deletes by value wants it exactly. */
-  readonly details: { readonly strings: string };
+  /**
+   * `strings`: JSON, how the record's value is split; an API that deletes by value wants it
+   * exactly. `origin`, `backend`, `publicKey`: of a key.
+   */
+  readonly details: Readonly<Record<string, string>>;
 }
 
-export interface AdoptionJournal {
-  append(entry: AdoptionEntry): Promise<void>;
+export interface ImportJournal {
+  append(entry: ImportEntry): Promise<void>;
 }
 
 /** Who adopts, and by which means. */
 export interface AdoptionParts {
   readonly standing: StandingRecords;
   /** Undefined where there is none: nothing can be adopted then. */
-  readonly journal: AdoptionJournal | undefined;
+  readonly journal: ImportJournal | undefined;
   readonly clock: Clock;
   /** As the journal names people: a user, an ARN. */
   readonly caller: string;
@@ -90,15 +93,26 @@ export async function adoptRecord(
   if (parts.journal === undefined) {
     throw notAdoptable(record.name, 'this keyring has no journal to say so in');
   }
-  await parts.journal.append({
-    at: new Date(parts.clock.wallMs()).toISOString(),
-    caller: parts.caller,
-    command: 'keys import --adopt-record',
-    event: 'record-adopted',
-    domain,
-    selector,
-    record: { name: record.name, type: 'TXT', ttlS: record.ttlS, value: record.strings.join('') },
+  const value = record.strings.join('');
+  await note(parts, 'record-adopted', domain, selector, {
+    record: { name: record.name, type: 'TXT', ttlS: record.ttlS, value },
     details: { strings: JSON.stringify(record.strings) },
+  });
+}
+
+/** Writes an entry, where there is a journal. */
+export async function note(
+  parts: AdoptionParts,
+  event: ImportEntry['event'],
+  domain: string,
+  selector: string,
+  more: Pick<ImportEntry, 'record' | 'details'>,
+): Promise<void> {
+  const at = new Date(parts.clock.wallMs()).toISOString();
+  const { caller } = parts;
+  await parts.journal?.append({
+    ...{ at, caller, command: 'import', event, domain, selector },
+    ...more,
   });
 }
 

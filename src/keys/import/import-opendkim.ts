@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import path from 'node:path';
 import { printable } from '../../base/printable.ts';
 import type { BackendName } from '../backend-names.ts';
+import { keyAlgorithmNamed } from '../key-algorithm.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
 import { pemFileSource } from './import-key.ts';
@@ -76,7 +77,8 @@ export async function importOpenDkim(
       const { domain, selector } = planned;
       const options = { domain, selector, subdomains, ttlS, adoptRecord, force, dryRun };
       const imported = await importSource(access, source, options, parts);
-      keys.push({ ...imported, place: planned.place });
+      const warnings = imported.warnings.filter((text) => text !== source.algorithm.weakness);
+      keys.push({ ...imported, warnings, place: planned.place });
     } catch (error) {
       if (!(error instanceof KeysError)) throw error;
       failed.push(failedKey(planned, error));
@@ -86,7 +88,7 @@ export async function importOpenDkim(
     keys,
     failed,
     untranslated: [...tables.untranslated, ...plan.untranslated],
-    remarks: [...tables.signingTable.remarks, ...plan.remarks],
+    remarks: [...tables.signingTable.remarks, ...plan.remarks, ...weakKeys(keys)],
     shared: sharedKeys(keys),
   };
 }
@@ -130,6 +132,15 @@ function failedKey(planned: PlannedKey, error: KeysError): FailedKey {
   const { domain, selector, place } = planned;
   const { code, hint } = error;
   return { domain, selector, place, code, message: printable(error.message), hint };
+}
+
+/** Among many keys a weak one is told with its name. */
+function weakKeys(keys: readonly (ImportedKey & { readonly place: string })[]): TableRemark[] {
+  return keys.flatMap(({ domain, key, place }) => {
+    const weakness = keyAlgorithmNamed(key.algorithm)?.weakness;
+    if (weakness === undefined) return [];
+    return [{ place, message: `${domain.domain}, selector ${key.selector}: ${weakness}` }];
+  });
 }
 
 function sharedKeys(keys: readonly ImportedKey[]): OpenDkimImport['shared'] {

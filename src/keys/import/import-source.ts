@@ -11,6 +11,7 @@ import {
   type AdoptionParts,
   adoptableRecord,
   adoptRecord,
+  note,
 } from './adopt-record.ts';
 import type { KeySource } from './key-source.ts';
 import {
@@ -92,7 +93,11 @@ export async function importSource(
     return { outcome: 'already-there', domain, key, ...told, recordAdopted };
   }
   const { taken, ttlS } = stateOf(adoptable, request.ttlS, access.clock.wallMs());
+  const { origin, backend, publicKey } = source;
+  const details = { origin, backend, publicKey };
+  await note(parts, 'key-importing', name, selector, { details });
   const added = await takeOver(access, source, { ...request, ttlS }, taken);
+  await note(parts, 'key-imported', name, selector, { details });
   const [key = planned] = added.added;
   return {
     outcome: 'imported',

@@ -160,8 +160,11 @@ class Planner {
     for (const chosen of this.#choose(NOBODY, probe)) {
       const place = this.#rulePlace(chosen.rule);
       if (chosen.signs === probe) {
+        const named = this.#input.domains.filter((name) => name.endsWith(`.${domain}`));
         const message = `each subdomain of ${domain} was signed as itself`;
-        this.#cannot(place, message, 'name the subdomains with --for, once each');
+        if (named.length === 0) {
+          this.#cannot(place, message, 'name the subdomains with --for, once each');
+        } else this.#remark(place, `${message}; it is taken for ${named.join(', ')}`);
       } else if (chosen.signs !== domain) {
         const message = `mail of subdomains of ${domain} was signed as ${chosen.signs}`;
         this.#cannot(place, message, signedAsOther(`subdomains of ${domain}`, chosen.signs));

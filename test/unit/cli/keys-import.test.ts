@@ -6,7 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { systemClock } from '../../../src/base/clock.ts';
 import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysParts } from '../../../src/cli/keys-command.ts';
-import type { AdoptionEntry } from '../../../src/keys/import/adopt-record.ts';
+import type { ImportEntry } from '../../../src/keys/import/adopt-record.ts';
 import { privateKeySource } from '../../../src/keys/import/key-source.ts';
 import {
   type KeyringPlace,
@@ -24,7 +24,7 @@ const NAME = 'mail._domainkey.example.com';
 describe('keys import', () => {
   let place: KeyringPlace;
   let dns: TxtTable;
-  let journal: AdoptionEntry[];
+  let journal: ImportEntry[];
   let pemFile: string;
   let keyTable: string;
   let signingTable: string;
@@ -104,7 +104,7 @@ describe('keys import', () => {
     assert.equal(adopted.code, 0, adopted.err);
     assert.match(adopted.out, /mail {2}rsa1024 {2}file {2}verified/);
     assert.match(adopted.out, /ours from now on/);
-    assert.equal(journal[0]?.record.value, RECORD);
+    assert.equal(journal[0]?.record?.value, RECORD);
     assert.notEqual(journal[0]?.caller, '');
     assert.equal((await run(...one, pemFile)).code, 0);
   });

@@ -160,6 +160,13 @@ const CASES: readonly TableCase[] = [
     untranslated: ['SigningTable:1 each subdomain of example.com was signed as itself'],
   },
   {
+    what: 'takes such subdomains where they are named',
+    keyTable: 'ka %:mail:KEYDIR/a.pem\n',
+    signingTable: '*@*.example.com ka\n',
+    domains: ['one.example.com', 'two.example.com'],
+    same: ['joe@one.example.com', 'joe@two.example.com', 'joe@example.com'],
+  },
+  {
     what: 'takes a subdomain that signs as its parent where --subdomains allows that',
     keyTable: 'ka example.com:mail:KEYDIR/a.pem\n',
     signingTable: '*@sub.example.com ka\n*@example.com ka\n',
@@ -312,6 +319,7 @@ describe("import of OpenDKIM's tables", () => {
     assert.match(told, /example\.com has several keys: s1, s2/);
     assert.match(told, /no line signs with "unused"/);
     assert.match(told, /the signer for i= is left out/);
+    assert.match(told, /example\.com, selector s2: RSA with 1024 bits is weak/);
   });
 
   it('changes nothing in a dry run, and nothing when it is run again', async () => {
