@@ -19,8 +19,6 @@ export interface RevealKeyRequest {
   readonly selector: string;
   /** Where PEM files are published; undefined: the setting is off. */
   readonly directory: string | undefined;
-  /** When all authoritative servers showed the empty `p=` (UTC, ISO 8601); undefined: not yet. */
-  readonly revokedSeenAt: string | undefined;
 }
 
 export type Revelation =
@@ -34,7 +32,7 @@ const DIRECTORY_MODE = 0o755;
 
 /**
  * Writes `SELECTOR.DOMAIN.pem` (PKCS#8) into the directory, once the TTL of the key record has
- * passed since the revocation was seen everywhere. Again writes the same file.
+ * passed since the revocation was seen everywhere (`revokedAt`). Again writes the same file.
  *
  * @throws KeysRefusal `key-reveal-off`, `key-selector-unknown`, `key-state`,
  *   `key-revocation-not-seen`, `key-shared`, `key-not-revealable`; KeysError `key-unwritable`
@@ -55,13 +53,13 @@ export async function revealKey(
   if (key === undefined) {
     throw new KeysRefusal('key-selector-unknown', `${domain} has no key with selector ${selector}`);
   }
-  refuseUnrevoked(name, key, request.revokedSeenAt);
+  const seenMs = revokedSeenMs(name, key);
   const others = liveSharersOf(snapshot, domain, key).map((sharer) => sharer.domain);
   if (others.length > 0) {
     const message = `${name}: the same private key is not revoked in ${others.slice(0, 5).join(', ')}`;
     throw new KeysRefusal('key-shared', message, { hint: 'revoke it there first' });
   }
-  const untilMs = Date.parse(request.revokedSeenAt ?? '') + key.ttlS * 1000;
+  const untilMs = seenMs + key.ttlS * 1000;
   if (access.clock.wallMs() < untilMs) {
     return { kind: 'waiting', until: new Date(untilMs).toISOString() };
   }
@@ -70,17 +68,15 @@ export async function revealKey(
   return { kind: 'revealed', file };
 }
 
-function refuseUnrevoked(name: string, key: ManifestKey, seenAt: string | undefined): void {
+/** When all authoritative servers showed the empty `p=`, in milliseconds since the epoch. */
+function revokedSeenMs(name: string, key: ManifestKey): number {
   if (key.state !== 'revoked') {
     const isGone = key.state === 'destroyed';
     const message = isGone ? 'its private key is erased' : `the key is ${key.state}, not revoked`;
-    throw new KeysRefusal('key-state', `${name}: ${message}`, {
-      ...(isGone
-        ? {}
-        : { hint: 'only a revoked key may become public: "waxseal keys revoke" first' }),
-    });
+    const hint = 'only a revoked key may become public: "waxseal keys revoke" first';
+    throw new KeysRefusal('key-state', `${name}: ${message}`, isGone ? {} : { hint });
   }
-  if (seenAt !== undefined && Number.isFinite(Date.parse(seenAt))) return;
+  if (key.revokedAt !== undefined) return Date.parse(key.revokedAt);
   const message = `${name}: the empty p= was not seen on all name servers yet`;
   throw new KeysRefusal('key-revocation-not-seen', message, {
     hint: 'look at "waxseal keys status"; try again when all servers show it',

@@ -27,7 +27,7 @@ const OF_SYMMETRIC_USE = /^kms:(EncryptionAlgorithm|EncryptionContextKeys|Encryp
  */
 const CONDITION_KEYS: Readonly<Record<string, readonly RegExp[]>> = {
   'kms:CreateKey': [
-    /^kms:(KeySpec|KeyUsage|BypassPolicyLockoutSafetyCheck)$/,
+    /^kms:(KeySpec|KeyUsage|MultiRegionKeyType|BypassPolicyLockoutSafetyCheck)$/,
     /^aws:RequestTag\/.+$/,
   ],
   'kms:TagResource': [/^aws:TagKeys$/, OF_KMS_KEYS],
