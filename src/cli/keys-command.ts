@@ -1,9 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
-import type { ImportJournal } from '../keys/import/adopt-record.ts';
-import type { DescribeKmsKey } from '../keys/import/kms-key-facts.ts';
-import type { StandingRecords } from '../keys/import/standing-record.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
@@ -11,6 +8,7 @@ import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { KeysImportParts } from './keys-import-parts.ts';
 import { reportError } from './report-error.ts';
 
 /** The slice of the configuration that the `keys` commands need. */
@@ -24,19 +22,10 @@ export interface KeysSettings {
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */
-export interface KeysParts {
+export interface KeysParts extends KeysImportParts {
   readonly clock: Clock;
   /** Makes the look-up for key records; `close` ends it. */
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
-  /** What `import` uses besides; without one, what needs it is refused. */
-  openStanding?(settings: KeysSettings): { readonly records: StandingRecords; close(): void };
-  openJournal?(settings: KeysSettings): ImportJournal;
-  openKmsKeys?(settings: KeysSettings): {
-    readonly describe: DescribeKmsKey;
-    /** Where relays may ask; empty: any. */
-    readonly regions: readonly string[];
-    close(): void;
-  };
 }
 
 /** What one `keys` command works with while it runs. */

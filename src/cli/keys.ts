@@ -2,7 +2,6 @@ import { getServers } from 'node:dns';
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { StubResolver } from '../base/resolver.ts';
-import { authoritativeRecords } from '../keys/import/standing-record.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { addKeysActivate } from './keys-activate.ts';
@@ -10,6 +9,7 @@ import type { AddKeysCommand, KeysParts, KeysSettings } from './keys-command.ts'
 import { addKeysCreate } from './keys-create.ts';
 import { addKeysDns } from './keys-dns.ts';
 import { addKeysImport } from './keys-import.ts';
+import { SYSTEM_IMPORT_PARTS } from './keys-import-parts.ts';
 import { addKeysList } from './keys-list.ts';
 
 const HELP = `
@@ -29,30 +29,21 @@ const COMMANDS: readonly AddKeysCommand[] = [
 ];
 
 const SYSTEM_PARTS: KeysParts = {
+  ...SYSTEM_IMPORT_PARTS,
   clock: systemClock,
   openLookup: ({ dns }) => {
-    const resolver = openResolver(dns);
+    const resolver = new StubResolver({
+      servers: dns.servers.length > 0 ? dns.servers : getServers(),
+      timeoutMs: dns.timeoutMs,
+      attempts: dns.attempts,
+      cacheEntries: 100,
+      maxTtlS: 60, // one run asks each name once
+      maxNegativeTtlS: 60,
+      clock: systemClock,
+    });
     return { ...resolverTxtLookup(resolver), close: () => resolver.close() };
   },
-  openStanding: ({ dns }) => {
-    const resolver = openResolver(dns);
-    const { timeoutMs, attempts } = dns;
-    const records = authoritativeRecords({ resolver, clock: systemClock, timeoutMs, attempts });
-    return { records, close: () => resolver.close() };
-  },
 };
-
-function openResolver(dns: KeysSettings['dns']): StubResolver {
-  return new StubResolver({
-    servers: dns.servers.length > 0 ? dns.servers : getServers(),
-    timeoutMs: dns.timeoutMs,
-    attempts: dns.attempts,
-    cacheEntries: 100,
-    maxTtlS: 60, // one run asks each name once
-    maxNegativeTtlS: 60,
-    clock: systemClock,
-  });
-}
 
 /**
  * Mounts `keys create|import|dns|activate|list`.
