@@ -55,7 +55,7 @@ describe('keys import', () => {
     const program = new Command('waxseal')
       .exitOverride()
       .configureOutput({ writeOut: stdout, writeErr: stderr });
-    const parts: KeysParts = {
+    const parts: Pick<KeysParts, 'clock' | 'openLookup' | 'openStanding' | 'openJournal'> = {
       clock: systemClock,
       openLookup: () => ({ txt: (name) => dns.txt(name), close: () => {} }),
       openStanding: () => ({
@@ -72,7 +72,11 @@ describe('keys import', () => {
       keys: place,
       dns: { servers: [], timeoutMs: 1000, attempts: 1 },
     });
-    registerKeys(program, { stdout, stderr, isTty: false, loadConfig, setExitCode }, parts);
+    registerKeys(
+      program,
+      { stdout, stderr, isTty: false, loadConfig, setExitCode },
+      parts as KeysParts,
+    );
     await program.parseAsync(['keys', 'import', ...args], { from: 'user' });
     return ran;
   }
