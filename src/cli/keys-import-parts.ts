@@ -19,12 +19,16 @@ export interface KeysImportParts {
   /** Asks the zone's own servers for the record that stands at a name. */
   openStanding?(settings: ImportSettings): { readonly records: StandingRecords; close(): void };
   openJournal?(settings: ImportSettings): ImportJournal;
-  openKmsKeys?(settings: ImportSettings): {
-    readonly describe: DescribeKmsKey;
-    /** Where relays may ask; empty: any. */
-    readonly regions: readonly string[];
-    close(): void;
-  };
+  /** undefined where KMS is not configured. */
+  openKmsKeys?(settings: ImportSettings): OpenKmsKeys | undefined;
+}
+
+/** The way to AWS KMS that an import by ARN needs. */
+export interface OpenKmsKeys {
+  readonly describe: DescribeKmsKey;
+  /** Where relays may ask; empty: any. */
+  readonly regions: readonly string[];
+  close(): Promise<void>;
 }
 
 /** The machine's own. */

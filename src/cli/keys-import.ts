@@ -185,7 +185,7 @@ async function arnSource(
   const signing = BACKEND_NAMES.find((name: string) => name === 'kms-sign');
   const kms = run.parts.openKmsKeys?.(run.settings);
   if (signing === undefined || kms === undefined || (backend ?? signing) !== signing) {
-    kms?.close();
+    await kms?.close();
     throw new KeysRefusal('key-backend', 'an ARN is imported into the back end kms-sign only', {
       hint: 'leave --backend away, or give the private key as a file',
     });
@@ -193,7 +193,7 @@ async function arnSource(
   try {
     return await kmsKeySource(arn, signing, kms.describe, kms.regions);
   } finally {
-    kms.close();
+    await kms.close();
   }
 }
 
