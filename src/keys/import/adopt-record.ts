@@ -65,10 +65,13 @@ export async function adoptableRecord(
   source: KeySource,
   domain: string,
   selector: string,
-  standing: StandingRecords,
+  parts: Pick<AdoptionParts, 'standing' | 'journal'>,
 ): Promise<AdoptableRecord> {
   const name = recordName(selector, domain);
-  const found = await standing(name);
+  if (parts.journal === undefined) {
+    throw notAdoptable(name, 'this keyring has no journal to say so in');
+  }
+  const found = await parts.standing(name);
   if (found.kind !== 'one') throw notAdoptable(name, found.reason);
   const { strings, ttlS } = found;
   const parsed = parseKeyRecord(strings.join(''));
@@ -90,9 +93,6 @@ export async function adoptRecord(
   selector: string,
   parts: AdoptionParts,
 ): Promise<void> {
-  if (parts.journal === undefined) {
-    throw notAdoptable(record.name, 'this keyring has no journal to say so in');
-  }
   const value = record.strings.join('');
   await note(parts, 'record-adopted', domain, selector, {
     record: { name: record.name, type: 'TXT', ttlS: record.ttlS, value },

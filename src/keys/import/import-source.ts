@@ -78,7 +78,7 @@ export async function importSource(
   }
   if (record.verdict === 'mismatch' && !request.force) throw otherRecord(record);
   const adoptable = request.adoptRecord
-    ? await adoptableRecord(source, name, selector, parts.standing)
+    ? await adoptableRecord(source, name, selector, parts)
     : undefined;
   const recordAdopted = adoptable !== undefined;
   if (request.dryRun) {

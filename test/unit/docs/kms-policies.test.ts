@@ -248,7 +248,23 @@ const REQUESTS: readonly (readonly [string, string, IamRequest, boolean])[] = [
 /** What would end the wrapping key, and with it every key that it wraps. */
 const ENDINGS = ['DisableKey', 'ScheduleKeyDeletion', 'DeleteImportedKeyMaterial', 'PutKeyPolicy'];
 
+/** What Waxseal asks of KMS and Route 53. */
+const OPERATIONS = [
+  ...['CancelKeyDeletion', 'CreateKey', 'Decrypt', 'DescribeKey', 'DisableKey', 'EnableKey'],
+  ...['Encrypt', 'GenerateDataKeyPairWithoutPlaintext', 'GetPublicKey', 'ListKeys'],
+  ...['ListResourceTags', 'ReplicateKey', 'ScheduleKeyDeletion', 'Sign', 'TagResource'],
+].map((name) => `kms:${name}`);
+
 describe('docs/kms', () => {
+  it('allows what Waxseal asks of KMS, and nothing else', () => {
+    const allowed = FILES.filter((name) => !name.endsWith('-policy.json'))
+      .flatMap((name) => policy(name).Statement)
+      .filter(({ Effect }) => Effect === 'Allow')
+      .flatMap(({ Action }) => Action)
+      .filter((action) => action.startsWith('kms:'));
+    assert.deepEqual([...new Set(allowed)].sort(), OPERATIONS.sort());
+  });
+
   for (const name of FILES) {
     it(`${name}: no wildcard for actions, few for resources, condition keys that hold`, () => {
       const { Version, Statement } = policy(name);

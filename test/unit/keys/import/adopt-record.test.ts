@@ -170,6 +170,16 @@ describe('import with --adopt-record', () => {
     });
   }
 
+  it('refuses without a journal, in a dry run too', async () => {
+    const request = { domain: 'example.test', selector: 'mail', subdomains: undefined, ttlS: 60 };
+    for (const dryRun of [true, false]) {
+      const options = { ...request, adoptRecord: true, force: false, dryRun };
+      const lookup = resolverTxtLookup(resolver);
+      const parts = { lookup, standing, journal: undefined, clock, caller: 'x' };
+      await assert.rejects(importSource(access, SOURCE, options, parts), /no journal/);
+    }
+  });
+
   it('refuses a key whose name another record holds, unless forced', async () => {
     const options = { adoptRecord: false, force: false };
     await assert.rejects(adopt('other', options), { code: 'key-record-other' });

@@ -181,6 +181,12 @@ const CASES: readonly TableCase[] = [
     untranslated: ['SigningTable:1 mail of sub.example.com was signed as example.com'],
   },
   {
+    what: 'lines that end as on Windows, and trailing blanks',
+    keyTable: 'ka example.com:mail:KEYDIR/a.pem \t\r\n\r\nkb example.net:s2:KEYDIR/b.pem\r\n',
+    signingTable: '*@example.com ka\r\n*@example.net kb  \r\n',
+    same: ['joe@example.com', 'joe@example.net'],
+  },
+  {
     what: 'passes over a line of a refile that begins with white space, as OpenDKIM does',
     keyTable: 'ka example.com:mail:KEYDIR/a.pem\n',
     signingTable: ' *@example.net ka\n*@example.com ka\n',
