@@ -46,8 +46,8 @@ export interface PlanInput {
   readonly subdomains: boolean;
 }
 
-/** A user and a subdomain that no line names. */
-const NOBODY = 'waxseal-import-probe';
+/** A user and a subdomain that no line can name: only `*` matches it. */
+const NOBODY = '\u{e000}';
 
 /** Plans the import. No I/O. */
 export function planOpenDkim(input: PlanInput): OpenDkimPlan {
@@ -157,15 +157,19 @@ class Planner {
   #planSubdomains(domain: string): void {
     const own = this.#choose(NOBODY, domain);
     const probe = `${NOBODY}.${domain}`;
-    for (const chosen of this.#choose(NOBODY, probe)) {
+    for (const rule of this.#rulesFor(NOBODY, probe)) {
+      if (rule.keyName === '%') this.#tellOfEachSubdomain(rule, domain);
+    }
+    const below = this.#choose(NOBODY, probe);
+    const [first] = below;
+    if (first !== undefined && below.length < own.length) {
+      const message = `subdomains of ${domain} were signed with fewer of its keys`;
+      this.#remark(this.#rulePlace(first.rule), message);
+    }
+    for (const chosen of below) {
       const place = this.#rulePlace(chosen.rule);
-      if (chosen.signs === probe) {
-        const named = this.#input.domains.filter((name) => name.endsWith(`.${domain}`));
-        const message = `each subdomain of ${domain} was signed as itself`;
-        if (named.length === 0) {
-          this.#cannot(place, message, 'name the subdomains with --for, once each');
-        } else this.#remark(place, `${message}; it is taken for ${named.join(', ')}`);
-      } else if (chosen.signs !== domain) {
+      if (chosen.signs === probe) this.#tellOfEachSubdomain(chosen.rule, domain);
+      else if (chosen.signs !== domain) {
         const message = `mail of subdomains of ${domain} was signed as ${chosen.signs}`;
         this.#cannot(place, message, signedAsOther(`subdomains of ${domain}`, chosen.signs));
       } else if (own.length > 0 && !own.some((other) => other.row === chosen.row)) {
@@ -179,6 +183,15 @@ class Planner {
         this.#add(chosen, true);
       }
     }
+  }
+
+  #tellOfEachSubdomain(rule: SigningRule, domain: string): void {
+    const place = this.#rulePlace(rule);
+    const named = this.#input.domains.filter((name) => name.endsWith(`.${domain}`));
+    const message = `each subdomain of ${domain} was signed as itself`;
+    if (named.length === 0) {
+      this.#cannot(place, message, 'name the subdomains with --for, once each');
+    } else this.#remark(place, `${message}; it is taken for ${named.join(', ')}`);
   }
 
   #checkRule(rule: SigningRule, scope: RuleScope): void {
@@ -248,15 +261,20 @@ class Planner {
     }
   }
 
+  #rulesFor(user: string, domain: string): readonly SigningRule[] {
+    const matches = this.#input.signingTable.matches(user, domain);
+    return this.#input.multiple ? matches : matches.slice(0, 1);
+  }
+
   /** Asks the tables as OpenDKIM does. */
   #choose(user: string, domain: string): readonly Chosen[] {
-    const matches = this.#input.signingTable.matches(user, domain);
-    const rules = this.#input.multiple ? matches : matches.slice(0, 1);
-    return rules.flatMap((rule) => {
+    return this.#rulesFor(user, domain).flatMap((rule) => {
       const name = rule.keyName === '%' ? domain : rule.keyName;
       const row = name === '' ? undefined : this.#row(name);
       if (row === undefined) {
-        if (name !== '') this.#cannot(this.#rulePlace(rule), `the KeyTable has no key "${name}"`);
+        // What the key of every subdomain is called cannot be asked; see `#planSubdomains`.
+        const isKnown = name !== '' && !name.startsWith(NOBODY);
+        if (isKnown) this.#cannot(this.#rulePlace(rule), `the KeyTable has no key "${name}"`);
         return [];
       }
       this.#usedRows.add(row);

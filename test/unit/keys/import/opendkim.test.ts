@@ -160,6 +160,31 @@ const CASES: readonly TableCase[] = [
     untranslated: ['SigningTable:1 each subdomain of example.com was signed as itself'],
   },
   {
+    what: 'lists a pattern for some users, whose key does not become that of the domain',
+    keyTable: 'ka example.com:s1:KEYDIR/a.pem\nkb example.com:s2:KEYDIR/b.pem\n',
+    signingTable: 'w*@example.com ka\n*n@example.com ka\n*@w*.example.com ka\n*@example.com kb\n',
+    same: ['joe@example.com'],
+    untranslated: [
+      'SigningTable:1 "w*@example.com" stands for addresses',
+      'SigningTable:2 "*n@example.com" stands for addresses',
+      'SigningTable:3 "*@w*.example.com" stands for addresses',
+    ],
+  },
+  {
+    what: 'lists subdomains whose keys are called by their names',
+    keyTable: 'a.example.com a.example.com:mail:KEYDIR/a.pem\n',
+    signingTable: '*@*.example.com %\n',
+    same: ['joe@example.com'],
+    untranslated: ['SigningTable:1 each subdomain of example.com was signed as itself'],
+  },
+  {
+    what: 'takes those that are named',
+    keyTable: 'a.example.com a.example.com:mail:KEYDIR/a.pem\n',
+    signingTable: '*@*.example.com %\n',
+    domains: ['a.example.com'],
+    same: ['joe@a.example.com', 'joe@example.com'],
+  },
+  {
     what: 'takes such subdomains where they are named',
     keyTable: 'ka %:mail:KEYDIR/a.pem\n',
     signingTable: '*@*.example.com ka\n',
