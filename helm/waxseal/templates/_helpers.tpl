@@ -119,15 +119,10 @@ emptyDir:
 {{- if .Values.keyring.existingClaim }}
 persistentVolumeClaim:
   claimName: {{ .Values.keyring.existingClaim }}
-{{- else if ne (include "waxseal.storeKind" .) "file" }}
+{{- else if dig "keys" "store" "" .Values.config }}
 emptyDir:
   sizeLimit: 64Mi
 {{- else -}}
 {{- fail "rotation.enabled: the keyring must be writable: set keyring.existingClaim or config.keys.store" -}}
 {{- end -}}
-{{- end -}}
-
-{{/* Where the keyring lies; a keyring in ConfigMaps is read with the token of the service account. */}}
-{{- define "waxseal.storeKind" -}}
-{{- dig "keys" "store" "kind" "file" .Values.config -}}
 {{- end -}}
