@@ -119,7 +119,7 @@ emptyDir:
 {{- if .Values.keyring.existingClaim }}
 persistentVolumeClaim:
   claimName: {{ .Values.keyring.existingClaim }}
-{{- else if dig "keys" "store" "" .Values.config }}
+{{- else if ne (dig "keys" "store" "kind" "file" .Values.config) "file" }}
 emptyDir:
   sizeLimit: 64Mi
 {{- else -}}
