@@ -10,6 +10,7 @@ import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { KeysImportParts } from './keys-import-parts.ts';
 import { reportError } from './report-error.ts';
 
 /** The slice of the configuration that the `keys` commands need. */
@@ -21,7 +22,7 @@ export interface KeysSettings {
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */
-export interface KeysParts {
+export interface KeysParts extends KeysImportParts {
   readonly clock: Clock;
   /** Makes the look-up for key records; `close` ends it. */
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };

@@ -9,6 +9,7 @@ import type { AddKeysCommand, KeysParts, KeysSettings } from './keys-command.ts'
 import { addKeysCreate } from './keys-create.ts';
 import { addKeysDns } from './keys-dns.ts';
 import { addKeysImport } from './keys-import.ts';
+import { SYSTEM_IMPORT_PARTS } from './keys-import-parts.ts';
 import { addKeysList } from './keys-list.ts';
 
 const HELP = `
@@ -28,6 +29,7 @@ const COMMANDS: readonly AddKeysCommand[] = [
 ];
 
 const SYSTEM_PARTS: KeysParts = {
+  ...SYSTEM_IMPORT_PARTS,
   clock: systemClock,
   openLookup: ({ dns }) => {
     const resolver = new StubResolver({

@@ -75,6 +75,13 @@ export interface KeyBackend {
   destroy(key: StoredKey): Promise<Destruction>;
   /** Takes a scheduled destruction back. @throws KeysRefusal where it is too late, or was final */
   cancelDestroy(key: StoredKey): Promise<void>;
+  /**
+   * Gives the private half out, to be published after its revocation; absent where it never leaves
+   * the back end.
+   *
+   * @throws KeysError `key-unusable`
+   */
+  reveal?(key: StoredKey): Promise<KeyObject>;
   /** What it keeps and the manifests do not list. */
   orphans(known: readonly StoredKey[]): Promise<readonly OrphanKey[]>;
 }

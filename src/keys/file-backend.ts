@@ -38,6 +38,8 @@ export const fileBackend: BackendRow = {
   },
 };
 
+type ReadKey = { kind: 'key'; privateKey: KeyObject } | (OpenedKey & { kind: 'unusable' });
+
 class FileBackend implements KeyBackend {
   readonly warnings: readonly string[];
   readonly #dir: string;
@@ -80,15 +82,15 @@ class FileBackend implements KeyBackend {
   }
 
   async open(key: StoredKey): Promise<OpenedKey> {
-    const file = keyFile(this.#dir, key);
-    const kept = await this.#read(file, key);
+    const kept = await this.#readFitting(key);
     if (kept.kind === 'unusable') return kept;
-    const algorithm = algorithmOf(key);
-    const publicOctets = algorithm.recordOctets(createPublicKey(kept.privateKey));
-    if (publicOctets.toString('base64') !== key.publicKey) {
-      return unusable('key', `${file} does not belong to the public key in the manifest`);
-    }
-    return { kind: 'open', signer: localSigner(algorithm, kept.privateKey) };
+    return { kind: 'open', signer: localSigner(algorithmOf(key), kept.privateKey) };
+  }
+
+  async reveal(key: StoredKey): Promise<KeyObject> {
+    const kept = await this.#readFitting(key);
+    if (kept.kind === 'key') return kept.privateKey;
+    throw new KeysError('key-unusable', `the private key cannot be read: ${kept.reason}`);
   }
 
   /** Whoever has the file and the master key can sign; only `destroy` ends that. */
@@ -126,10 +128,17 @@ class FileBackend implements KeyBackend {
     return orphans;
   }
 
-  async #read(
-    file: string,
-    identity: KeyIdentity,
-  ): Promise<{ kind: 'key'; privateKey: KeyObject } | (OpenedKey & { kind: 'unusable' })> {
+  /** The private key, if it belongs to the public key in the manifest. */
+  async #readFitting(key: StoredKey): Promise<ReadKey> {
+    const file = keyFile(this.#dir, key);
+    const kept = await this.#read(file, key);
+    if (kept.kind === 'unusable') return kept;
+    const publicOctets = algorithmOf(key).recordOctets(createPublicKey(kept.privateKey));
+    if (publicOctets.toString('base64') === key.publicKey) return kept;
+    return unusable('key', `${file} does not belong to the public key in the manifest`);
+  }
+
+  async #read(file: string, identity: KeyIdentity): Promise<ReadKey> {
     let content: Awaited<ReturnType<typeof readBoundedFile>>;
     try {
       content = await readBoundedFile(file, MAX_SEALED_BYTES);

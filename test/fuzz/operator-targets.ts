@@ -4,6 +4,11 @@ import { parseUsers } from '../../src/accept/users.ts';
 import { encodeQuery, readReply } from '../../src/base/dns-message.ts';
 import { WaxsealError } from '../../src/base/errors.ts';
 import { buildConfig } from '../../src/config/load-config.ts';
+import { parseDataSet, parseOpenDkimConf } from '../../src/keys/import/opendkim-conf.ts';
+import { planOpenDkim } from '../../src/keys/import/opendkim-plan.ts';
+import { parseTable } from '../../src/keys/import/opendkim-table.ts';
+import { signingTable } from '../../src/keys/import/signing-rules.ts';
+import { isSelector, isSigningDomain } from '../../src/keys/key-name.ts';
 import { parseKeyRecord } from '../../src/keys/key-record.ts';
 import { parseManifest } from '../../src/keys/manifest-yaml.ts';
 import { unsealKey } from '../../src/keys/sealed-key.ts';
@@ -62,6 +67,33 @@ const keyRecord: FuzzTarget = {
   check: ({ octets }) => {
     const parsed = parseKeyRecord(octets.toString('utf8'));
     if (parsed.kind === 'record') assert.match(parsed.record.publicKey, /^[A-Za-z0-9+/]*=*$/);
+  },
+};
+
+const opendkim: FuzzTarget = {
+  name: 'tables of OpenDKIM',
+  seeds: [
+    '%:mail:/keys/%/mail.pem',
+    'a example.com:s1:/a.pem\n*@example.com a:@%\n*@*.example.com a\n',
+    '* %\n.example.com b\njoe@example.com c\nKeyTable refile:/x # y\n',
+  ],
+  words: ['*', '@', '*@', '%', ':', '.', ' ', '\t', '\n', '#', 'example.com', '*@*.', '(', '\r'],
+  check: ({ octets }) => {
+    const text = octets.toString('utf8');
+    for (const kind of ['file', 'refile'] as const) {
+      const keyTable = parseTable(text, 'KeyTable', kind);
+      const signing = signingTable(parseTable(text, 'SigningTable', kind));
+      const domains = ['example.com'];
+      for (const multiple of [true, false]) {
+        const input = { keyTable, signingTable: signing, multiple, domains, subdomains: multiple };
+        for (const { domain, selector } of planOpenDkim(input).keys) {
+          assert.ok(isSigningDomain(domain) && isSelector(selector));
+        }
+      }
+    }
+    for (const { value } of parseOpenDkimConf(text, 'opendkim.conf').values()) {
+      parseDataSet(value, '/');
+    }
   },
 };
 
@@ -154,6 +186,7 @@ const sealedKey: FuzzTarget = {
 export const operatorTargets: readonly FuzzTarget[] = [
   dns,
   keyRecord,
+  opendkim,
   manifest,
   configuration,
   users,

@@ -105,3 +105,24 @@ emptyDir:
   sizeLimit: 1Mi
 {{- end }}
 {{- end -}}
+
+{{- define "waxseal.rotationServiceAccountName" -}}
+{{- if .Values.rotation.serviceAccount.create -}}
+{{- default (printf "%s-rotation" (include "waxseal.fullname" .) | trunc 63 | trimSuffix "-") .Values.rotation.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.rotation.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The keyring as the rotation needs it: to be written. */}}
+{{- define "waxseal.rotationKeyringVolume" -}}
+{{- if .Values.keyring.existingClaim }}
+persistentVolumeClaim:
+  claimName: {{ .Values.keyring.existingClaim }}
+{{- else if ne (dig "keys" "store" "kind" "file" .Values.config) "file" }}
+emptyDir:
+  sizeLimit: 64Mi
+{{- else -}}
+{{- fail "rotation.enabled: the keyring must be writable: set keyring.existingClaim or config.keys.store" -}}
+{{- end -}}
+{{- end -}}

@@ -8,7 +8,7 @@ import {
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Activation, activateKeys } from '../../../src/keys/activate-keys.ts';
-import { importKey } from '../../../src/keys/import-key.ts';
+import { importKey } from '../../../src/keys/import/import-key.ts';
 import { loadKeyring } from '../../../src/keys/keyring.ts';
 import { type KeyringAccess, keyringAccess } from '../../../src/keys/keyring-access.ts';
 import { KeysRefusal } from '../../../src/keys/keys-error.ts';
