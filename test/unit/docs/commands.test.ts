@@ -25,7 +25,6 @@ const COMING = [
   'history',
   'orphans',
   'test',
-  'export-dns',
 ];
 /** Options of commands that are there, which others are adding to them. */
 const COMING_OPTIONS: Readonly<Record<string, readonly string[]>> = {
