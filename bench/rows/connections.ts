@@ -4,7 +4,7 @@ import type { Row } from '../row.ts';
 import type { Stage } from '../stage.ts';
 import { median } from '../statistics.ts';
 import { startFloor, startRelay } from '../systems.ts';
-import { closedLoop, type Load, MESSAGES, signatureCpuMs } from '../workload.ts';
+import { closedLoop, type Load, MESSAGES, signatureCpuMs, warmUp } from '../workload.ts';
 
 const TARGET_PER_SECOND = 2000;
 
@@ -12,6 +12,7 @@ const TARGET_PER_SECOND = 2000;
 export async function* connectionRows(stage: Stage): AsyncGenerator<Row> {
   const relay = await startRelay(stage);
   const floor = await startFloor(stage, 'rsa');
+  await warmUp(stage, relay.port);
   const load: Load = {
     message: MESSAGES['1KB'],
     sessions: 20,

@@ -9,7 +9,14 @@ import type { Check, Row } from '../row.ts';
 import type { Stage } from '../stage.ts';
 import { median } from '../statistics.ts';
 import { type System, startFloor, startRelay } from '../systems.ts';
-import { closedLoop, type Load, MESSAGES, type MessageSpec, signatureCpuMs } from '../workload.ts';
+import {
+  closedLoop,
+  type Load,
+  MESSAGES,
+  type MessageSpec,
+  signatureCpuMs,
+  warmUp,
+} from '../workload.ts';
 
 interface CpuTarget {
   readonly against: 'R' | 'floor';
@@ -43,13 +50,6 @@ function cell(
   return { message: MESSAGES[message], signature, messages, target };
 }
 
-/**
- * The targets are for the steady state. V8 goes on compiling for some ten thousand messages, which costs
- * up to 0.1 ms a message at first, so the relay takes this many before anything is measured, and each
- * cell's own load once.
- */
-const WARM_UP_MESSAGES = 20_000;
-
 /** Cost beyond 20 sessions may grow by this factor at most to count as flat. */
 const FLAT = 1.25;
 
@@ -71,7 +71,7 @@ export async function* cpuRows(
   withRelay: boolean,
 ): AsyncGenerator<Row> {
   const relay = withRelay ? await startRelay(stage) : undefined;
-  if (relay !== undefined) await closedLoop(stage, relay.port, warmUp(stage));
+  if (relay !== undefined) await warmUp(stage, relay.port);
   for (const each of CELLS) {
     if (only !== undefined && only !== each.message.name) {
       continue;
@@ -86,17 +86,6 @@ export async function* cpuRows(
     yield await flatRow(stage, relay);
   }
   await relay?.stop();
-}
-
-function warmUp({ quick }: Stage): Load {
-  const messages = quick ? WARM_UP_MESSAGES / 20 : WARM_UP_MESSAGES;
-  return {
-    message: MESSAGES['1KB'],
-    sessions: 20,
-    messages,
-    signature: 'ed25519',
-    to: 'sink.example',
-  };
 }
 
 async function cpuRow(

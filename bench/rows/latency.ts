@@ -4,13 +4,14 @@ import type { Row } from '../row.ts';
 import { MX_ADDRESS, type Stage } from '../stage.ts';
 import { median } from '../statistics.ts';
 import { startRelay } from '../systems.ts';
-import { generate, type Load, MESSAGES, signatureCpuMs } from '../workload.ts';
+import { generate, type Load, MESSAGES, signatureCpuMs, warmUp } from '../workload.ts';
 
 const RATE_PER_SECOND = 50;
 
 /** 1 KB and 100 KB; direct and relayed take turns. */
 export async function* latencyRows(stage: Stage): AsyncGenerator<Row> {
   const relay = await startRelay(stage);
+  await warmUp(stage, relay.port);
   for (const name of ['1KB', '100KB'] as const) {
     yield await latencyRow(stage, relay.port, name);
   }

@@ -4,7 +4,7 @@ import { memoryMiB, peakMemory } from '../proc-sample.ts';
 import type { Check, Row } from '../row.ts';
 import type { Stage } from '../stage.ts';
 import { startRelay } from '../systems.ts';
-import { generate, type Load, MESSAGES, type MessageSpec } from '../workload.ts';
+import { generate, type Load, MESSAGES, type MessageSpec, warmUp } from '../workload.ts';
 
 interface MemoryCase {
   readonly name: string;
@@ -12,14 +12,21 @@ interface MemoryCase {
   readonly sessions: number;
   readonly messages: number;
   readonly mode: 'closed' | 'held';
+  /** Measured in the steady state; else from a fresh relay. */
+  readonly steady: boolean;
   readonly check: (figures: Figures) => Check;
 }
 
 interface Figures extends Readonly<Record<string, number>> {
+  /** After five messages. */
+  readonly freshAnonymousMiB: number;
   readonly idleAnonymousMiB: number;
   readonly peakAnonymousMiB: number;
   readonly peakResidentMiB: number;
 }
+
+/** For the collector to come round. */
+const SETTLE_MS = 8000;
 
 const CASES: readonly MemoryCase[] = [
   {
@@ -28,6 +35,7 @@ const CASES: readonly MemoryCase[] = [
     sessions: 100,
     messages: 5000,
     mode: 'closed',
+    steady: true,
     check: (figures) => ({
       what: 'anonymous memory over idle',
       value: figures.peakAnonymousMiB - figures.idleAnonymousMiB,
@@ -42,6 +50,7 @@ const CASES: readonly MemoryCase[] = [
     sessions: 100,
     messages: 200,
     mode: 'closed',
+    steady: false,
     check: (figures) => ({
       what: 'anonymous memory',
       value: figures.peakAnonymousMiB,
@@ -57,6 +66,7 @@ const CASES: readonly MemoryCase[] = [
     sessions: 200,
     messages: 200,
     mode: 'held',
+    steady: false,
     check: (figures) => ({
       what: 'resident memory',
       value: figures.peakResidentMiB,
@@ -91,10 +101,16 @@ async function memoryRow(stage: Stage, each: MemoryCase): Promise<Row> {
     'closed',
   );
   await sleep(500);
+  const fresh = memoryMiB(relay.pid);
+  if (each.steady) {
+    await warmUp(stage, relay.port);
+    await sleep(SETTLE_MS);
+  }
   const idle = memoryMiB(relay.pid);
   const { peak, result } = await peakMemory(relay.pid, () => generate(relay.port, load, each.mode));
   await relay.stop();
   const figures: Figures = {
+    freshAnonymousMiB: fresh.anonymous,
     idleAnonymousMiB: idle.anonymous,
     peakAnonymousMiB: peak.anonymous,
     peakResidentMiB: peak.resident,
