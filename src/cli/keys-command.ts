@@ -1,9 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
+import type { Config } from '../config/config.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
+import { Kms } from '../keys/kms/kms.ts';
 import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
@@ -18,6 +20,8 @@ export interface KeysSettings {
     readonly timeoutMs: number;
     readonly attempts: number;
   };
+  /** Absent: keys in KMS cannot be used. */
+  readonly kms?: Config['kms'];
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */
@@ -53,14 +57,30 @@ export async function runKeysCommand(
   json: boolean,
   action: (run: KeysRun) => Promise<ExitCode>,
 ): Promise<void> {
+  let kms: Kms | undefined;
   try {
     const settings = await context.loadConfig();
-    const access = keyringAccess(settings.keys, parts.clock);
+    kms = kmsFor(context, settings, parts.clock);
+    const access = keyringAccess({ ...settings.keys, kms }, parts.clock);
     context.setExitCode(await action({ context, parts, settings, access, json }));
   } catch (error) {
     reportError(context, error, json);
     if (error instanceof KeysRefusal) context.setExitCode(EXIT.refused);
+  } finally {
+    await kms?.close();
   }
+}
+
+/** KMS for one command; what the operator should know goes to standard error. */
+function kmsFor(
+  context: CliContext<KeysSettings>,
+  { kms }: KeysSettings,
+  clock: Clock,
+): Kms | undefined {
+  if (kms === undefined) return undefined;
+  const warning = ({ message }: { readonly message: string }) =>
+    context.stderr(`warning: ${printable(message)}\n`);
+  return new Kms(kms, { clock, log: { warning, kmsCalls: () => undefined } });
 }
 
 /** One JSON document, for programs. */

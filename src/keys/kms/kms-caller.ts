@@ -258,8 +258,8 @@ export class KmsCaller {
     if (known !== undefined) return known;
     const { clock, settings } = this.#options;
     const configured: Partial<Record<QuotaFamily, number>> = {
-      'sign-rsa': settings.quotas.rsa,
-      'sign-ecc': settings.quotas.ecc,
+      'sign-rsa': settings.quotas.rsaPerSecond,
+      'sign-ecc': settings.quotas.eccPerSecond,
     };
     const quota = configured[family] ?? DEFAULT_QUOTAS[family];
     const bucket = new TokenBucket(clock, (quota * settings.quotaShare) / 100);

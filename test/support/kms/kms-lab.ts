@@ -5,8 +5,9 @@ import type { BackendName } from '../../../src/keys/backend-names.ts';
 import { BACKENDS } from '../../../src/keys/backends.ts';
 import { keyAlgorithmNamed } from '../../../src/keys/key-algorithm.ts';
 import { Kms } from '../../../src/keys/kms/kms.ts';
-import { DEFAULT_KMS_SETTINGS, type KmsSettings } from '../../../src/keys/kms/kms-settings.ts';
+import type { KmsSettings } from '../../../src/keys/kms/kms-settings.ts';
 import type { KeyIdentity } from '../../../src/keys/sealed-key.ts';
+import { build } from '../../unit/config/build.ts';
 import { FakeKms } from './fake-kms.ts';
 
 /** Credentials for the SDK's default chain; the in-repo KMS believes them. */
@@ -32,7 +33,7 @@ export class KmsLab {
     this.#clock = clock;
     this.wrappingKey = server.makeWrappingKey();
     this.settings = {
-      ...DEFAULT_KMS_SETTINGS,
+      ...build('').config.kms,
       regions: [...server.regions.keys()],
       endpoints: server.endpoints,
       wrappingKey: this.wrappingKey,
