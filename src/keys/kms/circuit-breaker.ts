@@ -11,7 +11,7 @@ type State =
   | { readonly kind: 'probing'; readonly pauseMs: number; readonly sinceMs: number };
 
 const FAILURES_TO_OPEN = 5;
-const FIRST_PAUSE_MS = 5000;
+const FIRST_PAUSE_MS = 2000;
 const LONGEST_PAUSE_MS = 60_000;
 
 export interface BreakerOptions {
