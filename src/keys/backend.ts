@@ -16,6 +16,8 @@ export interface BackendOptions {
    * `keys create`, `keys import` and `demo` say so.
    */
   readonly masterKey: 'must-exist' | 'make-if-first';
+  /** Regions of new keys, the first one's key is the primary; undefined: as configured. */
+  readonly regions?: readonly string[];
   /** AWS KMS, for the back ends that need it; one for the whole process. */
   readonly kms?: Kms | undefined;
 }
@@ -101,6 +103,8 @@ export interface KeyBackend {
 
 /** One row: everything about a back end. */
 export interface BackendRow {
+  /** It keeps keys in Regions, which `keys create --regions` may name. */
+  readonly regional?: boolean;
   /**
    * Where a verified key of the same domain and family may sign in place of one of this back end
    * that does not answer, if the configuration says so.

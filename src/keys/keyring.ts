@@ -1,6 +1,7 @@
 import type { Signer, SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import type { BackendOptions, KeyBackend, OpenedKey } from './backend.ts';
 import { BACKENDS } from './backends.ts';
+import { fallsBackTo, isFallBack } from './fall-back.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import { FileKeyringStore, type KeyringSnapshot } from './keyring-store.ts';
@@ -122,7 +123,7 @@ export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
   const fallBacks = options.kms?.settings.fallback === true;
   const wanted = [...snapshot.domains.values()].flatMap((entry) =>
     entry.keys
-      .filter((key) => KEY_STATE_ROWS[key.state].signs || (fallBacks && mayFallBack(entry, key)))
+      .filter((key) => KEY_STATE_ROWS[key.state].signs || (fallBacks && isFallBack(entry, key)))
       .map((key) => ({ domain: entry.domain, key })),
   );
   const backends = await connectBackends(wanted, { masterKey: 'must-exist', ...options });
@@ -201,8 +202,8 @@ function entryNow(
       if (outcome.kind === 'unusable') reasons.push(outcome.later?.reason ?? outcome.reason);
       continue;
     }
-    const standIn = keys.find((other) => opened.has(other) && standsInFor(key, other));
-    const fallback = standIn === undefined ? undefined : signingKey(standIn);
+    const other = keys.find((candidate) => opened.has(candidate) && fallsBackTo(key, candidate));
+    const fallback = other === undefined ? undefined : signingKey(other);
     signing.push(fallback === undefined ? usable : { ...usable, fallback });
   }
   const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
@@ -220,21 +221,6 @@ function entryNow(
 function signerNow(outcome: OpenedKey | undefined): Signer | undefined {
   if (outcome?.kind === 'unusable') return outcome.later?.signer;
   return outcome?.signer;
-}
-
-/** A key that may sign in place of an active one of its domain. */
-function mayFallBack({ keys }: ManifestDomain, key: ManifestKey): boolean {
-  return keys.some((other) => KEY_STATE_ROWS[other.state].signs && standsInFor(other, key));
-}
-
-/** Its record was seen in DNS, it is of the same family, and of the back end that stands in. */
-function standsInFor(main: ManifestKey, other: ManifestKey): boolean {
-  const family = (key: ManifestKey) => keyAlgorithmNamed(key.algorithm)?.family;
-  return (
-    other.state === 'verified' &&
-    other.backend === BACKENDS[main.backend].fallBack &&
-    family(other) === family(main)
-  );
 }
 
 /** All active keys fail, and for a reason that concerns the whole back end. */

@@ -1,5 +1,4 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import type { Signer } from '../../mail/signer.ts';
 import type {
   BackendRow,
   Destruction,
@@ -9,7 +8,7 @@ import type {
   OrphanKey,
   StoredKey,
 } from '../backend.ts';
-import { KeysRefusal } from '../keys-error.ts';
+import { KeysError, KeysRefusal } from '../keys-error.ts';
 import { localSigner } from '../local-signer.ts';
 import type { KeyMaterial } from '../manifest.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
@@ -113,8 +112,8 @@ class KmsEnvelopeBackend implements KeyBackend {
       return unusable(`${name}: the manifest has no wrapped key for it`);
     }
     if (algorithm === undefined) return unusable(`${name}: no keys of ${key.algorithm} in KMS`);
-    const vaulted = await this.#kms.vault.get(idOf(key), name, () =>
-      this.#unwrap(key, wrappingKey, ciphertext, algorithm),
+    const vaulted = await this.#kms.vault.get(idOf(key), name, async () =>
+      localSigner(algorithm.algorithm, await this.#unwrap(key, wrappingKey, ciphertext, algorithm)),
     );
     if (vaulted.kind === 'open') return vaulted;
     const { error, later } = vaulted;
@@ -140,13 +139,30 @@ class KmsEnvelopeBackend implements KeyBackend {
     return [];
   }
 
+  /**
+   * The private half, to be published after its revocation.
+   *
+   * @throws KmsError, KeysError `key-unusable`
+   */
+  async reveal(key: StoredKey): Promise<KeyObject> {
+    const { wrappingKey = '', ciphertext = '' } = key.material ?? {};
+    const algorithm = kmsAlgorithmOf(key);
+    if (algorithm === undefined || ciphertext === '') {
+      throw new KeysError(
+        'key-unusable',
+        `${keyName(key)}: there is no wrapped key of it any more`,
+      );
+    }
+    return await this.#unwrap(key, wrappingKey, ciphertext, algorithm);
+  }
+
   /** @throws KmsError */
   async #unwrap(
     key: StoredKey,
     wrappingKey: string,
     ciphertext: string,
     { algorithm }: KmsAlgorithm,
-  ): Promise<Signer> {
+  ): Promise<KeyObject> {
     const { Plaintext } = await this.#kms.caller.call({
       operation: 'Decrypt',
       family: 'symmetric',
@@ -170,7 +186,7 @@ class KmsEnvelopeBackend implements KeyBackend {
     }
     const octets = algorithm.recordOctets(createPublicKey(privateKey));
     if (octets.toString('base64') !== key.publicKey) throw notThisKey(key);
-    return localSigner(algorithm, privateKey);
+    return privateKey;
   }
 
   #wrappingKey(): string {

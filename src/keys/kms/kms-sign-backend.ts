@@ -28,7 +28,8 @@ import { makeKmsKey } from './make-kms-key.ts';
  */
 export const kmsSignBackend: BackendRow = {
   fallBack: 'kms-envelope',
-  connect: async (options) => new KmsSignBackend(kmsOf(options)),
+  regional: true,
+  connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),
 };
 
 /** The material of a key. */
@@ -41,9 +42,12 @@ interface Place {
 class KmsSignBackend implements KeyBackend {
   readonly warnings: readonly string[] = [];
   readonly #kms: Kms;
+  /** Of new keys. */
+  readonly #regions: readonly string[] | undefined;
 
-  constructor(kms: Kms) {
+  constructor(kms: Kms, regions: readonly string[] | undefined) {
     this.#kms = kms;
+    this.#regions = regions;
   }
 
   async create(
@@ -52,7 +56,7 @@ class KmsSignBackend implements KeyBackend {
     begun: 'now' | 'perhaps-before' = 'perhaps-before',
   ): Promise<KeptKey> {
     const { spec } = creatableAlgorithm(identity);
-    const regions = await this.#kms.regions();
+    const regions = this.#regions ?? (await this.#kms.regions());
     const order = { identity, intent, spec, regions };
     const arn = await makeKmsKey(this.#kms, order, begun !== 'now');
     const spki = await kmsPublicKey(this.#kms, arn, regions[0] ?? '');
