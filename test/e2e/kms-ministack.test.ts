@@ -4,7 +4,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { BACKENDS } from '../../src/keys/backends.ts';
 import { keyAlgorithmNamed } from '../../src/keys/key-algorithm.ts';
 import { Kms } from '../../src/keys/kms/kms.ts';
-import { KMS_ENVIRONMENT, stored } from '../support/kms/kms-lab.ts';
+import { stored, useKmsCredentials } from '../support/kms/kms-lab.ts';
 import { type Ministack, startMinistack } from '../support/ministack.ts';
 import { requirePeer } from '../support/peers.ts';
 import { build } from '../unit/config/build.ts';
@@ -19,17 +19,17 @@ describe('keys in KMS, against ministack', function () {
   this.timeout(60_000);
   let ministack: Ministack;
   let kms: Kms;
-  const before = { ...process.env };
+  let dropCredentials = () => {};
 
   beforeEach(async function () {
     ministack = await startMinistack(requirePeer(this, 'hypercorn'), ['kms']);
-    Object.assign(process.env, KMS_ENVIRONMENT);
+    dropCredentials = useKmsCredentials();
     kms = open('');
   });
   afterEach(async () => {
     await kms?.close();
     await ministack?.close();
-    process.env = { ...before };
+    dropCredentials();
   });
 
   const open = (wrappingKey: string): Kms => {

@@ -155,9 +155,7 @@ const KINDS: Readonly<Record<string, KmsFaultKind>> = {
 
 /** Codes of the operating system for connections that failed. */
 const CONNECTION_CODES: ReadonlySet<string> = new Set(
-  'ECONNREFUSED ECONNRESET EPIPE ENOTFOUND EAI_AGAIN EHOSTUNREACH ENETUNREACH ETIMEDOUT EPROTO'.split(
-    ' ',
-  ),
+  'ECONNREFUSED ECONNRESET EPIPE ENOTFOUND EAI_AGAIN EHOSTUNREACH ENETUNREACH EPROTO'.split(' '),
 );
 
 /** The words of AWS may hold ARNs and names, and never key material; they are cut all the same. */
@@ -206,7 +204,8 @@ function kindOf({ name, message, code, status }: Thrown): KmsFaultKind {
   if (name === 'InvalidSignatureException' || name === 'SignatureDoesNotMatch') {
     return /expired|not yet current/i.test(message) ? 'clock-skew' : 'credentials';
   }
-  if (Object.hasOwn(KINDS, name)) return KINDS[name] ?? 'other';
+  // Before the name: the SDK calls a reset connection a TimeoutError.
   if (code !== undefined && CONNECTION_CODES.has(code)) return 'unavailable';
+  if (Object.hasOwn(KINDS, name)) return KINDS[name] ?? 'other';
   return status !== undefined && status >= 500 ? 'unavailable' : 'other';
 }

@@ -105,6 +105,8 @@ export class FakeKmsRegion {
   readonly quotas: KmsQuotas;
   /** How far its clock is ahead of the machine's. */
   skewMs = 0;
+  /** Connections that it has accepted. */
+  connections = 0;
   readonly #kms: FakeKms;
   #server: Server | undefined;
   #port = 0;
@@ -124,6 +126,9 @@ export class FakeKmsRegion {
   async listen(): Promise<void> {
     const server = createServer((request, response) => void this.#serve(request, response));
     this.#server = server;
+    server.on('connection', () => {
+      this.connections += 1;
+    });
     server.listen({ host: '127.0.0.1', port: this.#port });
     await once(server, 'listening');
     this.#port = (server.address() as AddressInfo).port;

@@ -17,6 +17,18 @@ export const KMS_ENVIRONMENT = {
   AWS_EC2_METADATA_DISABLED: 'true',
 };
 
+/** Puts them into the environment. @returns a function that takes them out again */
+export function useKmsCredentials(): () => void {
+  const before = Object.keys(KMS_ENVIRONMENT).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, KMS_ENVIRONMENT);
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+}
+
 /** The in-repo KMS and Waxseal's way to it, in this process. */
 export class KmsLab {
   readonly server: FakeKms;
@@ -26,7 +38,7 @@ export class KmsLab {
   readonly settings: KmsSettings;
   readonly #kms: Kms[] = [];
   readonly #clock: Clock;
-  readonly #environment: Readonly<Record<string, string | undefined>>;
+  readonly #dropCredentials = useKmsCredentials();
 
   private constructor(server: FakeKms, clock: Clock, settings: Partial<KmsSettings>) {
     this.server = server;
@@ -39,9 +51,6 @@ export class KmsLab {
       wrappingKey: this.wrappingKey,
       ...settings,
     };
-    const names = Object.keys(KMS_ENVIRONMENT);
-    this.#environment = Object.fromEntries(names.map((name) => [name, process.env[name]]));
-    Object.assign(process.env, KMS_ENVIRONMENT);
   }
 
   /** @param clock of Waxseal's side; `serverClock` is that of the KMS */
@@ -80,10 +89,7 @@ export class KmsLab {
   async stop(): Promise<void> {
     for (const kms of this.#kms) await kms.close();
     await this.server.stop();
-    for (const [name, value] of Object.entries(this.#environment)) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
+    this.#dropCredentials();
   }
 }
 
