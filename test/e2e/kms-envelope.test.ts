@@ -36,7 +36,7 @@ describe('waxseal serve with keys wrapped by KMS (kms-envelope)', function () {
   });
 
   it('a restart with KMS down serves the others, and the rest when KMS is back', async () => {
-    await start({ attemptTimeoutMs: 300, totalTimeoutMs: 600 });
+    await start({ attemptTimeoutMs: 1000, totalTimeoutMs: 2500 });
     await lab.kms.server.region().close();
     await lab.restart();
     assert.match(await lab.send('signer.test'), /^451 4\.7\.5 .*\[waxseal signing\.key /);

@@ -3,7 +3,7 @@ import { KMS_EFFECTS, type KmsEffect } from '../support/kms/kms-faults.ts';
 import { KmsMailLab } from '../support/kms/kms-mail-lab.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const SHORT = { attemptTimeoutMs: 300, totalTimeoutMs: 900 };
+const SHORT = { attemptTimeoutMs: 1000, totalTimeoutMs: 2500 };
 const DEFERRED = /^451 4\.7\.5 .*\[waxseal signing\.failed /;
 
 describe('waxseal serve with keys in KMS (kms-sign)', function () {

@@ -81,6 +81,11 @@ export class KmsCaller {
     return this.#counters.counts;
   }
 
+  /** Makes ready for calls to a Region: what loading the SDK takes, no message shall wait for. */
+  prepare(region: string): void {
+    this.#region(region);
+  }
+
   /** Calls that were begun and have not ended. */
   get underWay(): number {
     return this.#underWay;

@@ -91,7 +91,8 @@ class KmsSignBackend implements KeyBackend {
     } catch {
       return unusable(`${name}: the public key in the manifest is no ${key.algorithm} key`);
     }
-    const { arn, regions } = place;
+    const { arn, home, regions } = place;
+    this.#kms.caller.prepare(regions[0] ?? home);
     const signer = kmsSigner(this.#kms, { name, arn, regions, algorithm, spec, publicKey });
     return { kind: 'open', signer };
   }

@@ -12,16 +12,19 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
   let lab: KmsLab;
   let kms: Kms;
   let backend: KeyBackend;
+  /** With all the time that it needs. */
+  let maker: KeyBackend;
   afterEach(() => lab?.stop());
 
   const start = async (options: Parameters<typeof KmsLab.start>[0] = {}) => {
     lab = await KmsLab.start(options);
     kms = lab.openKms();
     backend = await lab.connect('kms-envelope', kms);
+    maker = await lab.connect('kms-envelope', lab.openKms({ totalTimeoutMs: 30_000 }));
   };
   const identity = (algorithm: string) => ({ domain: 'example.com', selector: 'wx1', algorithm });
   const make = async (algorithm = 'ed25519'): Promise<StoredKey> =>
-    stored(identity(algorithm), await backend.create(identity(algorithm), 'intent'));
+    stored(identity(algorithm), await maker.create(identity(algorithm), 'intent'));
   const signs = async (key: StoredKey, from: KeyBackend = backend): Promise<boolean> => {
     const opened = await from.open(key);
     if (opened.kind !== 'open') return false;
@@ -98,7 +101,7 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
     ['wrong context', KMS_EFFECTS.wrongContext, 'key'],
   ] as const) {
     it(`${name}: unusable for now, and it says for whom (${scope})`, async () => {
-      await start({ settings: { totalTimeoutMs: 200 } });
+      await start({ settings: { totalTimeoutMs: 500 } });
       const key = await make();
       lab.server.region().faults.inject(effect, { operation: 'Decrypt' });
       const opened = await backend.open(key);
@@ -109,7 +112,7 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
   }
 
   it('opens a multi-Region wrapping key elsewhere when home does not answer', async () => {
-    await start({ regions: ['eu-central-1', 'eu-west-1'], settings: { totalTimeoutMs: 2000 } });
+    await start({ regions: ['eu-central-1', 'eu-west-1'], settings: { totalTimeoutMs: 5000 } });
     const made = await kms.caller.call({
       operation: 'CreateKey',
       family: 'CreateKey',
@@ -124,7 +127,7 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
       input: () => ({ KeyId: wrappingKey, ReplicaRegion: 'eu-west-1' }),
     });
     backend = await lab.connect('kms-envelope', lab.openKms({ wrappingKey }));
-    const key = await make();
+    const key = stored(identity('ed25519'), await backend.create(identity('ed25519'), 'i'));
     await lab.server.region('eu-central-1').close();
     assert.ok(await signs(key));
   });
