@@ -158,7 +158,6 @@ async function pairsOf<Pair>(
   for (const { port } of systems) {
     await closedLoop(stage, port, {
       ...load,
-      messages: Math.ceil(load.messages / 2),
       to: 'sink.example',
     });
   }
