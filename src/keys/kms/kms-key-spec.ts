@@ -42,8 +42,3 @@ const SPECS: Readonly<Record<string, KmsKeySpec>> = {
 export function kmsKeySpec(algorithm: string): KmsKeySpec | undefined {
   return Object.hasOwn(SPECS, algorithm) ? SPECS[algorithm] : undefined;
 }
-
-/** The reverse: the algorithm of a key that exists in KMS. */
-export function algorithmOfKeySpec(keySpec: string): string | undefined {
-  return Object.keys(SPECS).find((name) => SPECS[name]?.keySpec === keySpec);
-}
