@@ -19,7 +19,7 @@ export interface KmsRelay extends System {
 }
 
 /** Dummy credentials for the SDK's default chain, in this process and those that it starts. */
-const CREDENTIALS = {
+export const KMS_CREDENTIALS = {
   AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
   AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
   AWS_EC2_METADATA_DISABLED: 'true',
@@ -31,8 +31,8 @@ export async function startKmsRelay(
   backend: BackendName,
   signMs: number,
 ): Promise<KmsRelay> {
-  Object.assign(process.env, CREDENTIALS);
-  const options: KmsStubOptions = { signMs };
+  Object.assign(process.env, KMS_CREDENTIALS);
+  const options: KmsStubOptions = { signMs, quotas: false };
   const stub = startProgram('./kms-stub.ts', options);
   const { endpoint, wrappingKey } = await stub.next<KmsStubReport>();
   const settings = {

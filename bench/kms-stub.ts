@@ -1,12 +1,14 @@
 /**
- * A KMS on loopback: the one of the tests, with a latency for Sign and without request quotas. It
- * signs for real, in its own process. Reports `{ endpoint, wrappingKey }`.
+ * A KMS on loopback: the one of the tests, with a latency for Sign, and with AWS's request quotas or
+ * without any. It signs for real, in its own process. Reports `{ endpoint, wrappingKey }`; asked for
+ * `throttled`, how many calls it has refused.
  */
 import { FakeKms } from '../test/support/kms/fake-kms.ts';
 import { obey, readOptions, report } from './control.ts';
 
 export interface KmsStubOptions {
   readonly signMs: number;
+  readonly quotas: boolean;
 }
 
 export interface KmsStubReport {
@@ -16,10 +18,10 @@ export interface KmsStubReport {
 
 const QUOTAS = ['sign RSA', 'sign ECC', 'symmetric', 'CreateKey'];
 
-const { signMs } = readOptions<KmsStubOptions>();
+const { signMs, quotas } = readOptions<KmsStubOptions>();
 const kms = await FakeKms.start(['eu-central-1']);
 const region = kms.region();
-for (const family of QUOTAS) region.quotas.overrides.set(family, 1_000_000);
+if (!quotas) for (const family of QUOTAS) region.quotas.overrides.set(family, 1_000_000);
 if (signMs > 0) {
   region.faults.inject({ kind: 'latency', ms: signMs }, { operation: 'Sign' });
 }
@@ -28,4 +30,4 @@ setInterval(() => {
   kms.calls.length = 0;
 }, 1000).unref();
 report({ endpoint: region.url, wrappingKey: kms.makeWrappingKey() } satisfies KmsStubReport);
-obey({});
+obey({ throttled: () => ({ throttled: region.quotas.throttled }) });

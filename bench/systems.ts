@@ -58,6 +58,8 @@ export interface RelayVariant {
   /** Sections over those of the configuration. */
   readonly settings: object;
   readonly makeKeys: (configFile: string, dir: string) => Promise<void>;
+  /** How long it may take to start. */
+  readonly startMs?: number;
 }
 
 const USUAL: RelayVariant = { settings: {}, makeKeys };
@@ -80,7 +82,7 @@ export async function startRelay(stage: Stage, variant: RelayVariant = USUAL): P
   const command = [...interpreter, CLI, 'serve', '--config', configFile];
   const child = startChild('relay', 'sh', withManyFiles(command), { logFile });
   try {
-    await waitUntilAccepting(HOST, port, () => !child.hasExited);
+    await waitUntilAccepting(HOST, port, () => !child.hasExited, variant.startMs);
   } catch (error) {
     await child.stop();
     throw new Error(`the relay did not start: ${readFileSync(logFile, 'utf8').slice(-2000)}`, {

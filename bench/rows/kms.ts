@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startProgram } from '../children.ts';
 import type { KmsCostOptions } from '../kms-cost.ts';
 import { type KmsRelay, startKmsRelay } from '../kms-relay.ts';
+import { startWithManyDomains } from '../kms-scale.ts';
 import { cpuMs } from '../proc-sample.ts';
 import type { Row } from '../row.ts';
 import type { Stage } from '../stage.ts';
@@ -22,7 +23,10 @@ const SIGN_ADDED_MS = 2;
 const RATE_PER_SECOND = 50;
 const SIGN_LATENCIES_MS = [5, 20];
 
-export async function* kmsRows(stage: Stage): AsyncGenerator<Row> {
+/** @param only `scale`: the start with many domains and nothing else */
+export async function* kmsRows(stage: Stage, only?: string): AsyncGenerator<Row> {
+  yield await scaleRow(stage);
+  if (only === 'scale') return;
   const file = await startRelay(stage);
   const envelope = await startKmsRelay(stage, 'kms-envelope', 0);
   for (const sessions of [20, 200]) yield await envelopeRow(stage, file, envelope, sessions);
@@ -34,6 +38,19 @@ export async function* kmsRows(stage: Stage): AsyncGenerator<Row> {
     await sign.stop();
   }
   await file.stop();
+}
+
+async function scaleRow(stage: Stage): Promise<Row> {
+  const domains = stage.quick ? 500 : 10_000;
+  const { throttled, ...figures } = await startWithManyDomains(stage, domains);
+  return {
+    group: 'kms',
+    name: `start with ${domains} kms-envelope domains`,
+    figures: { ...figures, throttled },
+    checks: [
+      { what: 'calls over the quotas', value: throttled, unit: '', limit: 0, kind: 'at-most' },
+    ],
+  };
 }
 
 async function envelopeRow(
