@@ -13,55 +13,95 @@ import { describeKmsKey, type KmsKeyFacts } from './kms-keys.ts';
 const DAY_MS = 86_400_000;
 const PENDING: ReadonlySet<string> = new Set(['PendingDeletion', 'PendingReplicaDeletion']);
 
-/** DisableKey in every Region. @throws KmsError, KeysRefusal `key-not-for-signing` */
-export async function disableKmsKey(kms: Kms, arn: string, region: string): Promise<void> {
-  for (const facts of await replicasFirst(kms, arn, region)) await disable(kms, facts);
+/** A key and where it is. */
+export interface KmsPlace {
+  readonly arn: string;
+  /** The ARN's Region. */
+  readonly home: string;
+  /** As the manifest knows them. */
+  readonly regions: readonly string[];
+}
+
+/**
+ * DisableKey in every Region. One that does not answer keeps no other from being done.
+ *
+ * @throws KmsError, KeysRefusal `key-not-for-signing`
+ */
+export async function disableKmsKey(kms: Kms, place: KmsPlace): Promise<void> {
+  const { found, failure } = await replicasFirst(kms, place);
+  let first = failure;
+  for (const facts of found) {
+    await disable(kms, facts).catch((error: unknown) => {
+      first ??= error;
+    });
+  }
+  if (first !== undefined) throw first;
 }
 
 /** DisableKey, then ScheduleKeyDeletion. @throws KmsError, KeysRefusal `key-not-for-signing` */
-export async function destroyKmsKey(kms: Kms, arn: string, region: string): Promise<Destruction> {
-  let untilMs: number | undefined;
-  const later = (ms: number) => {
-    untilMs = Math.max(untilMs ?? 0, ms);
-  };
-  const regional = await replicasFirst(kms, arn, region);
+export async function destroyKmsKey(kms: Kms, place: KmsPlace): Promise<Destruction> {
   // All are disabled before the first is scheduled: nobody may sign by way of another Region.
-  for (const facts of regional) await disable(kms, facts);
-  for (const facts of regional) later(await schedule(kms, facts, untilMs));
+  await disableKmsKey(kms, place);
+  const { found, failure } = await replicasFirst(kms, place);
+  if (failure !== undefined) throw failure;
+  let untilMs: number | undefined;
+  for (const facts of found) {
+    untilMs = Math.max(untilMs ?? 0, await schedule(kms, facts, untilMs));
+  }
   if (untilMs === undefined) return { kind: 'done' };
   return { kind: 'scheduled', until: new Date(untilMs).toISOString() };
 }
 
 /** CancelKeyDeletion and EnableKey. @throws KmsError, KeysRefusal `key-destroyed` */
-export async function restoreKmsKey(kms: Kms, arn: string, region: string): Promise<void> {
-  const regional = (await replicasFirst(kms, arn, region)).reverse();
-  if (regional.length === 0) {
-    throw new KeysRefusal('key-destroyed', `the KMS key ${arn} is deleted for good`, {
+export async function restoreKmsKey(kms: Kms, place: KmsPlace): Promise<void> {
+  const { found, failure } = await replicasFirst(kms, place);
+  if (failure !== undefined) throw failure;
+  if (found.length === 0) {
+    throw new KeysRefusal('key-destroyed', `the KMS key ${place.arn} is deleted for good`, {
       hint: '"waxseal keys create" makes a new one',
     });
   }
-  for (const facts of regional) {
+  for (const facts of found.reverse()) {
     if (PENDING.has(facts.state)) await manage(kms, 'CancelKeyDeletion', facts);
     await manage(kms, 'EnableKey', facts);
   }
 }
 
-async function replicasFirst(kms: Kms, arn: string, region: string): Promise<KmsKeyFacts[]> {
-  const home = await describeKmsKey(kms, arn, region);
-  if (home === undefined) return [];
-  const found: KmsKeyFacts[] = [];
-  for (const name of home.regions.toReversed()) {
-    const facts = name === region ? home : await describeKmsKey(kms, arn, name);
-    if (facts !== undefined) found.push(facts);
+interface RegionalKeys {
+  readonly found: KmsKeyFacts[];
+  /** Why nothing is known of a Region. */
+  readonly failure: unknown;
+}
+
+/** What KMS knows of replicas counts beside what the manifest knows: it may be newer. */
+async function replicasFirst(kms: Kms, { arn, home, regions }: KmsPlace): Promise<RegionalKeys> {
+  const byRegion = new Map<string, KmsKeyFacts>();
+  const names = new Set([home, ...regions]);
+  let failure: unknown;
+  // A Set hands out what is added to it meanwhile, too.
+  for (const name of names) {
+    try {
+      const facts = await describeKmsKey(kms, arn, name);
+      if (facts === undefined) continue;
+      byRegion.set(name, facts);
+      for (const replica of facts.regions) names.add(replica);
+    } catch (error) {
+      failure ??= error;
+    }
   }
-  for (const facts of found) {
-    if (facts.usage === 'SIGN_VERIFY') continue;
-    const message = `the KMS key ${facts.arn} is for ${facts.usage}, and not for signatures`;
-    throw new KeysRefusal('key-not-for-signing', message, {
-      hint: 'Waxseal never disables or deletes such a key',
-    });
-  }
-  return found;
+  for (const facts of byRegion.values()) refuseOtherUse(facts);
+  const [primary = home] = [...byRegion.values()][0]?.regions ?? [];
+  const order = [...names].filter((name) => name !== primary);
+  const found = [...order, primary].flatMap((name) => byRegion.get(name) ?? []);
+  return { found, failure };
+}
+
+function refuseOtherUse({ arn, usage }: KmsKeyFacts): void {
+  if (usage === 'SIGN_VERIFY') return;
+  const message = `the KMS key ${arn} is for ${usage}, and not for signatures`;
+  throw new KeysRefusal('key-not-for-signing', message, {
+    hint: 'Waxseal never disables or deletes such a key',
+  });
 }
 
 async function disable(kms: Kms, facts: KmsKeyFacts): Promise<void> {

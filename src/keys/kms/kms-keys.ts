@@ -83,6 +83,21 @@ export async function kmsPublicKey(kms: Kms, arn: string, region: string): Promi
   return Buffer.from(PublicKey ?? []);
 }
 
+/** The same for a key that was just made: what answers may not have heard of it yet. @throws KmsError */
+export async function newKmsPublicKey(kms: Kms, arn: string, region: string): Promise<Buffer> {
+  let missing: KmsError | undefined;
+  for (const pauseMs of POLLS_MS) {
+    await waitMs(kms.clock, pauseMs, undefined);
+    try {
+      return await kmsPublicKey(kms, arn, region);
+    } catch (error) {
+      if (!(error instanceof KmsError) || error.kind !== 'not-found') throw error;
+      missing = error;
+    }
+  }
+  throw missing ?? new KmsError('not-found', `KMS has no key ${arn}`);
+}
+
 function factsOf(metadata: KeyMetadata, region: string): KmsKeyFacts {
   const { MultiRegionConfiguration: multi } = metadata;
   const primary = multi?.PrimaryKey?.Region ?? region;

@@ -10,11 +10,11 @@ import type {
 } from '../backend.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
-import { destroyKmsKey, disableKmsKey, restoreKmsKey } from './end-kms-key.ts';
+import { destroyKmsKey, disableKmsKey, type KmsPlace, restoreKmsKey } from './end-kms-key.ts';
 import type { Kms } from './kms.ts';
 import { parseKmsArn } from './kms-arn.ts';
 import { creatableAlgorithm, keyName, kmsAlgorithmOf, kmsOf } from './kms-identity.ts';
-import { describeKmsKey, kmsPublicKey } from './kms-keys.ts';
+import { describeKmsKey, newKmsPublicKey } from './kms-keys.ts';
 import { kmsSigner } from './kms-signer.ts';
 import { taggedKeys } from './kms-tags.ts';
 import { makeKmsKey } from './make-kms-key.ts';
@@ -31,13 +31,6 @@ export const kmsSignBackend: BackendRow = {
   regional: true,
   connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),
 };
-
-/** The material of a key. */
-interface Place {
-  readonly arn: string;
-  readonly home: string;
-  readonly regions: readonly string[];
-}
 
 class KmsSignBackend implements KeyBackend {
   readonly warnings: readonly string[] = [];
@@ -59,7 +52,7 @@ class KmsSignBackend implements KeyBackend {
     const regions = this.#regions ?? (await this.#kms.regions());
     const order = { identity, intent, spec, regions };
     const arn = await makeKmsKey(this.#kms, order, begun !== 'now');
-    const spki = await kmsPublicKey(this.#kms, arn, regions[0] ?? '');
+    const spki = await newKmsPublicKey(this.#kms, arn, regions[0] ?? '');
     return {
       publicKey: createPublicKey({ key: spki, type: 'spki', format: 'der' }),
       material: regions.length > 1 ? { arn, regions: regions.join(',') } : { arn },
@@ -98,18 +91,15 @@ class KmsSignBackend implements KeyBackend {
   }
 
   async disable(key: StoredKey): Promise<void> {
-    const { arn, home } = this.#place(key);
-    await disableKmsKey(this.#kms, arn, home);
+    await disableKmsKey(this.#kms, this.#place(key));
   }
 
   async destroy(key: StoredKey): Promise<Destruction> {
-    const { arn, home } = this.#place(key);
-    return await destroyKmsKey(this.#kms, arn, home);
+    return await destroyKmsKey(this.#kms, this.#place(key));
   }
 
   async cancelDestroy(key: StoredKey): Promise<void> {
-    const { arn, home } = this.#place(key);
-    await restoreKmsKey(this.#kms, arn, home);
+    await restoreKmsKey(this.#kms, this.#place(key));
   }
 
   async orphans(known: readonly StoredKey[]): Promise<readonly OrphanKey[]> {
@@ -129,14 +119,14 @@ class KmsSignBackend implements KeyBackend {
     return orphans;
   }
 
-  #place(key: StoredKey): Place {
+  #place(key: StoredKey): KmsPlace {
     const place = placeOf(this.#kms, key);
     if (place !== undefined) return place;
     throw new KeysError('key-unusable', `${keyName(key)}: the manifest has no KMS ARN for it`);
   }
 }
 
-function placeOf(kms: Kms, { material }: StoredKey): Place | undefined {
+function placeOf(kms: Kms, { material }: StoredKey): KmsPlace | undefined {
   const arn = material?.arn ?? '';
   const parsed = parseKmsArn(arn);
   if (parsed === undefined) return undefined;

@@ -135,6 +135,16 @@ describe('life of a key in KMS', function () {
       assert.equal(signingKeys().length, 20);
     });
 
+    it('waits until all of KMS has heard of the new key', async () => {
+      await start();
+      const missing = { kind: 'error', type: 'NotFoundException' } as const;
+      for (const operation of ['DescribeKey', 'GetPublicKey']) {
+        lab.server.region().faults.inject(missing, { operation, times: 2 });
+      }
+      const key = await make('intent-1', 'now');
+      assert.equal((await backend.open(key)).kind, 'open');
+    });
+
     it('refuses algorithms that KMS has not', async () => {
       await start();
       const identity = { ...IDENTITY, algorithm: 'rsa1024' };
@@ -170,6 +180,37 @@ describe('life of a key in KMS', function () {
       const again = await backend.destroy(key);
       assert.equal(again.kind, 'scheduled');
       assert.equal(lab.server.count('ScheduleKeyDeletion'), 2);
+    });
+
+    it('disables where it can when a Region does not answer, and says that it could not there', async () => {
+      await start([HOME, AWAY]);
+      const key = await make('intent-1', 'now');
+      backend = await lab.connect('kms-sign', lab.openKms({ totalTimeoutMs: 5000 }));
+      for (const down of [HOME, AWAY]) {
+        const up = down === HOME ? AWAY : HOME;
+        await lab.server.region(down).close();
+        await assert.rejects(backend.disable(key), { code: 'kms-unavailable' });
+        assert.deepEqual(
+          signingKeys(up).map(({ state }) => state),
+          ['Disabled'],
+        );
+        assert.deepEqual(
+          signingKeys(down).map(({ state }) => state),
+          ['Enabled'],
+        );
+        await assert.rejects(backend.destroy(key), { code: 'kms-unavailable' });
+        assert.equal(lab.server.count('ScheduleKeyDeletion'), 0);
+        await lab.server.region(down).listen();
+        for (const one of signingKeys(up)) one.state = 'Enabled';
+        backend = await lab.connect('kms-sign', lab.openKms({ totalTimeoutMs: 5000 }));
+      }
+    });
+
+    it('finds replicas that the manifest does not know', async () => {
+      await start([HOME, AWAY]);
+      const key = await make('intent-1', 'now');
+      await backend.disable({ ...key, material: { arn: key.material!.arn! } });
+      assert.deepEqual(states(), [['Disabled'], ['Disabled']]);
     });
 
     it('uses the configured waiting period', async () => {
