@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { EnvelopeVault } from '../../../../src/keys/kms/envelope-vault.ts';
 import { KmsError } from '../../../../src/keys/kms/kms-fault.ts';
 import type { Signer } from '../../../../src/mail/signer.ts';
@@ -102,6 +104,23 @@ describe('vault of wrapped keys', () => {
     for (let turn = 0; turn < 50; turn += 1) await nextTurn();
     assert.equal(most, 16);
     assert.ok(held.every((one) => one.kind === 'later' && one.later.signer !== undefined));
+  });
+
+  it('keeps no key that no keyring has any more: a revoked one leaves the memory', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const kept = await vault.get('kept', 'kept', open);
+    // In a function of its own, so that nothing on this stack refers to the key.
+    await (async () => void (await vault.get('dropped', 'dropped', open)))();
+    for (let round = 0; round < 50 && asked < 3; round += 1) {
+      await settle();
+      collect();
+      await vault.get('dropped', 'dropped', open);
+    }
+    assert.equal(asked, 3, 'it was gone and had to be opened again');
+    await vault.get('kept', 'kept', open);
+    assert.equal(asked, 3);
+    assert.equal(kept.kind, 'open');
   });
 
   it('stops when it is closed', async () => {
