@@ -9,6 +9,7 @@ import type { Config } from './config/config.ts';
 import { formatEndpoint } from './config/network-formats.ts';
 import type { Keyring } from './keys/keyring.ts';
 import { KeyringHolder, type PreparedKeyring } from './keys/keyring-holder.ts';
+import { Kms } from './keys/kms/kms.ts';
 import { LiveTransactions } from './live-transactions.ts';
 import type { OwnEndpoint } from './relay/address-policy.ts';
 import { Router } from './relay/route.ts';
@@ -50,7 +51,8 @@ export interface Server {
  */
 export async function startServer(parts: ServerParts): Promise<Server> {
   const { config, log, clock } = parts;
-  const keyring = new KeyringHolder(keyringOptions(config));
+  const kms = new Kms(config.kms, { clock, log });
+  const keyring = new KeyringHolder(keyringOptions(config, kms));
   const loaded = await prepareKeyring(keyring);
   loaded.commit();
   warnOf(loaded.keyring, log, 'start');
@@ -101,6 +103,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
       log.draining({ reason, sessions: listener.sessionCount });
       const drained = await drain(parts, listener, transactions);
       resolver.close();
+      await kms.close();
       log.stopped({ drained });
       return drained;
     },

@@ -19,6 +19,11 @@ export interface Log {
   reloadFailed(record: { reason: string }): void;
   /** A setting that works and that the operator should look at. */
   warning(record: { about: string; message: string }): void;
+  /** Calls to AWS KMS since the start, by operation (AWS bills each), and those that failed. */
+  kmsCalls(record: {
+    calls: Readonly<Record<string, number>>;
+    failures: Readonly<Record<string, number>>;
+  }): void;
   /** A fault of our own; never contains message content or secrets. */
   fault(where: string, error: unknown): void;
   /** Session-level detail, for `log.level: debug`. */
@@ -121,6 +126,7 @@ export function createLog(options: LogOptions): Log {
     reloadFailed: (record) =>
       logger.error({ event: 'reload-failed', ...record }, 'reload failed, the old state stays'),
     warning: (record) => logger.warn({ event: 'warning', ...record }, record.message),
+    kmsCalls: (record) => logger.info({ event: 'kms-calls', ...record }, 'calls to KMS so far'),
     fault: (where, error) =>
       logger.error(
         { event: 'fault', where, stack: error instanceof Error ? error.stack : undefined },

@@ -6,6 +6,8 @@ import type { DnsSettings } from '../keys/dns/seen-options.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
+import { Kms } from '../keys/kms/kms.ts';
+import type { KmsSettings } from '../keys/kms/kms-settings.ts';
 import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
@@ -19,6 +21,8 @@ export interface KeysSettings {
   readonly dns: DnsSettings;
   /** None in tests that publish nothing. */
   readonly publishers?: readonly PublisherSetting[];
+  /** Absent: keys in KMS cannot be used. */
+  readonly kms?: KmsSettings;
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */
@@ -54,14 +58,30 @@ export async function runKeysCommand(
   json: boolean,
   action: (run: KeysRun) => Promise<ExitCode>,
 ): Promise<void> {
+  let kms: Kms | undefined;
   try {
     const settings = await context.loadConfig();
-    const access = keyringAccess(settings.keys, parts.clock);
+    kms = kmsFor(context, settings, parts.clock);
+    const access = keyringAccess({ ...settings.keys, kms }, parts.clock);
     context.setExitCode(await action({ context, parts, settings, access, json }));
   } catch (error) {
     reportError(context, error, json);
     if (error instanceof KeysRefusal) context.setExitCode(EXIT.refused);
+  } finally {
+    await kms?.close();
   }
+}
+
+/** KMS for one command; what the operator should know goes to standard error. */
+function kmsFor(
+  context: CliContext<KeysSettings>,
+  { kms }: KeysSettings,
+  clock: Clock,
+): Kms | undefined {
+  if (kms === undefined) return undefined;
+  const warning = ({ message }: { readonly message: string }) =>
+    context.stderr(`warning: ${printable(message)}\n`);
+  return new Kms(kms, { clock, log: { warning, kmsCalls: () => undefined } });
 }
 
 /** One JSON document, for programs. */

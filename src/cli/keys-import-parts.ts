@@ -2,8 +2,11 @@ import { getServers } from 'node:dns';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { StubResolver } from '../base/resolver.ts';
 import type { ImportJournal } from '../keys/import/adopt-record.ts';
+import { describeKmsKeyForImport } from '../keys/import/describe-kms-key.ts';
 import type { DescribeKmsKey } from '../keys/import/kms-key-facts.ts';
 import { authoritativeRecords, type StandingRecords } from '../keys/import/standing-record.ts';
+import { Kms } from '../keys/kms/kms.ts';
+import type { KmsSettings } from '../keys/kms/kms-settings.ts';
 
 /** The slice of the configuration that these need. */
 interface ImportSettings {
@@ -12,6 +15,7 @@ interface ImportSettings {
     readonly timeoutMs: number;
     readonly attempts: number;
   };
+  readonly kms?: KmsSettings;
 }
 
 /** What `keys import` uses besides the others; without one, what needs it is refused. */
@@ -34,6 +38,13 @@ export interface OpenKmsKeys {
 /** The machine's own. */
 export const SYSTEM_IMPORT_PARTS: KeysImportParts = {
   openStanding: ({ dns }) => standingAt(dns, systemClock),
+  openKmsKeys: ({ kms: settings }) => {
+    if (settings === undefined) return undefined;
+    const quiet = { warning: () => undefined, kmsCalls: () => undefined };
+    const kms = new Kms(settings, { clock: systemClock, log: quiet });
+    const describe = (arn: string) => describeKmsKeyForImport(kms, arn);
+    return { describe, regions: settings.regions, close: () => kms.close() };
+  },
 };
 
 function standingAt(dns: ImportSettings['dns'], clock: Clock) {

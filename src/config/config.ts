@@ -78,6 +78,27 @@ export interface Config {
   };
   readonly publishers: readonly PublisherConfig[];
   readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  /** AWS KMS; `KmsSettings` in `keys/kms/`. */
+  readonly kms: {
+    readonly regions: readonly string[];
+    /** `URL` for every Region, or `region=URL`. */
+    readonly endpoints: readonly string[];
+    /** ARN, or empty. */
+    readonly wrappingKey: string;
+    /** Calls to Sign by second. */
+    readonly quotas: { readonly rsaPerSecond: number; readonly eccPerSecond: number };
+    /** Per cent. */
+    readonly quotaShare: number;
+    readonly maxWaiting: number;
+    readonly attemptTimeoutMs: number;
+    readonly totalTimeoutMs: number;
+    readonly connections: number;
+    /** Calls a day; 0: no bound. */
+    readonly budget: number;
+    readonly fallback: boolean;
+    readonly deletionWindowDays: number;
+    readonly countsLogMs: number;
+  };
   readonly spool: {
     readonly dir: string;
     readonly messageMemoryBytes: number;

@@ -2,6 +2,7 @@ import type convict from 'convict';
 import type { Config } from './config.ts';
 import { type Format, listFormat } from './format.ts';
 import { formatNamed } from './format-registry.ts';
+import { kmsSchema } from './kms-schema.ts';
 import { dnsServer, hostNameOrEmpty, listenEndpoint, network } from './network-formats.ts';
 import { dnsHintsSetting, publishersSetting } from './publishers-schema.ts';
 import { relaySchema } from './relay-schema.ts';
@@ -177,6 +178,7 @@ const sections: convict.Schema<Config> = {
       'Key that encrypts the private keys. Keep it outside `keys.dir`, and keep a copy of it: without it every private key is lost.',
     ),
   },
+  kms: kmsSchema,
   spool: {
     dir: setting(
       scalar.directory,

@@ -14,10 +14,10 @@ export interface KeyringAccess {
 /**
  * Access to a keyring on disk.
  *
- * @param place `keys.dir` and `keys.masterKeyFile`
+ * @param place `keys.dir` and `keys.masterKeyFile`, and KMS for keys that are there
  */
 export function keyringAccess(
-  place: Pick<BackendOptions, 'dir' | 'masterKeyFile'>,
+  place: Pick<BackendOptions, 'dir' | 'masterKeyFile' | 'kms'>,
   clock: Clock,
 ): KeyringAccess {
   return {

@@ -1,6 +1,7 @@
-import type { SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
+import type { Signer, SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import type { BackendOptions, KeyBackend, OpenedKey } from './backend.ts';
 import { BACKENDS } from './backends.ts';
+import { fallsBackTo, isFallBack } from './fall-back.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import { FileKeyringStore, type KeyringSnapshot } from './keyring-store.ts';
@@ -19,20 +20,24 @@ interface Entry {
   readonly subdomains: boolean;
   /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
   readonly inPreparation: boolean;
+  /** What holds now: a key that did not open at first may open later, by itself. */
+  readonly now: () => EntryNow;
+}
+
+interface EntryNow {
   /** Why an active key of it does not open. */
   readonly broken: string | undefined;
   readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
 }
 
-/** Keys opened at the same time; each waits for the disk most of the time. */
-const OPENED_AT_ONCE = 16;
+/** Keys opened at the same time; each waits for the disk, or the network, most of the time. */
+const OPENED_AT_ONCE = 64;
 
 /**
  * All signing domains with their opened keys. It never changes; a reload makes another
  * (`keyring-holder.ts`).
  */
 export class Keyring implements SigningKeyring {
-  readonly fault: string | undefined;
   /** What works and should be looked at, one text each. */
   readonly warnings: readonly string[];
   readonly generation: number;
@@ -42,12 +47,13 @@ export class Keyring implements SigningKeyring {
   readonly files: ReadonlyMap<string, string>;
   readonly #manifest: KeyringSnapshot['domains'];
   readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #fault: () => string | undefined;
 
   constructor(
     snapshot: KeyringSnapshot,
     entries: ReadonlyMap<string, Entry>,
     warnings: readonly string[],
-    fault: string | undefined,
+    fault: () => string | undefined,
   ) {
     this.generation = snapshot.generation;
     this.generations = snapshot.generations;
@@ -55,7 +61,11 @@ export class Keyring implements SigningKeyring {
     this.#manifest = snapshot.domains;
     this.#entries = entries;
     this.warnings = warnings;
-    this.fault = fault;
+    this.#fault = fault;
+  }
+
+  get fault(): string | undefined {
+    return this.#fault();
   }
 
   /** The signing domains, sorted. */
@@ -65,9 +75,10 @@ export class Keyring implements SigningKeyring {
 
   /** Domains of which an active key does not open, with the reason. */
   get broken(): ReadonlyMap<string, string> {
-    const entries = [...this.#entries].flatMap(([domain, { broken }]) =>
-      broken === undefined ? [] : [[domain, broken] as const],
-    );
+    const entries = [...this.#entries].flatMap(([domain, { now }]) => {
+      const { broken } = now();
+      return broken === undefined ? [] : [[domain, broken] as const];
+    });
     return new Map(entries);
   }
 
@@ -80,19 +91,21 @@ export class Keyring implements SigningKeyring {
 
   keysFor(authorDomain: string): SigningKeys {
     const exact = this.#entries.get(authorDomain);
-    if (exact !== undefined && !exact.inPreparation) return exact.answer;
+    if (exact !== undefined && !exact.inPreparation) return exact.now().answer;
     for (let dot = authorDomain.indexOf('.'); dot >= 0; dot = authorDomain.indexOf('.', dot + 1)) {
       const parent = this.#entries.get(authorDomain.slice(dot + 1));
-      if (parent?.subdomains === true && !parent.inPreparation) return parent.answer;
+      if (parent?.subdomains === true && !parent.inPreparation) return parent.now().answer;
     }
-    return exact?.answer ?? this.#parentInPreparation(authorDomain) ?? { kind: 'unknown-domain' };
+    return (
+      exact?.now().answer ?? this.#parentInPreparation(authorDomain) ?? { kind: 'unknown-domain' }
+    );
   }
 
   /** With no better answer, a parent that is being prepared still means "not unsigned". */
   #parentInPreparation(authorDomain: string): SigningKeys | undefined {
     for (let dot = authorDomain.indexOf('.'); dot >= 0; dot = authorDomain.indexOf('.', dot + 1)) {
       const parent = this.#entries.get(authorDomain.slice(dot + 1));
-      if (parent?.subdomains === true) return parent.answer;
+      if (parent?.subdomains === true) return parent.now().answer;
     }
     return undefined;
   }
@@ -107,14 +120,15 @@ export class Keyring implements SigningKeyring {
  */
 export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
   const snapshot = await new FileKeyringStore(options.dir).read();
-  const active = [...snapshot.domains.values()].flatMap((entry) =>
+  const fallBacks = options.kms?.settings.fallback === true;
+  const wanted = [...snapshot.domains.values()].flatMap((entry) =>
     entry.keys
-      .filter((key) => KEY_STATE_ROWS[key.state].signs)
+      .filter((key) => KEY_STATE_ROWS[key.state].signs || (fallBacks && isFallBack(entry, key)))
       .map((key) => ({ domain: entry.domain, key })),
   );
-  const backends = await connectBackends(active, { masterKey: 'must-exist', ...options });
+  const backends = await connectBackends(wanted, { masterKey: 'must-exist', ...options });
   const opened = new Map<ManifestKey, OpenedKey>();
-  const queue = active.values();
+  const queue = wanted.values();
   const openNext = async () => {
     for (const { domain, key } of queue) {
       opened.set(key, await openKey(backends.get(key.backend), domain, key));
@@ -125,19 +139,20 @@ export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
   for (const entry of snapshot.domains.values()) entries.set(entry.domain, entryOf(entry, opened));
   const warnings = [...backends.values()].flatMap((backend) => backend.warnings);
   warnings.push(...warningsOf(snapshot, entries));
-  const fault =
-    entries.size === 0 && options.mayBeEmpty !== true
-      ? `the keyring in ${options.dir} has no domain`
-      : faultOf([...opened.values()]);
+  const emptyIsFault = entries.size === 0 && options.mayBeEmpty !== true;
+  const active = wanted.filter(({ key }) => KEY_STATE_ROWS[key.state].signs);
+  const outcomes = active.flatMap(({ key }) => opened.get(key) ?? []);
+  const fault = () =>
+    emptyIsFault ? `the keyring in ${options.dir} has no domain` : faultOf(outcomes);
   return new Keyring(snapshot, entries, warnings, fault);
 }
 
 async function connectBackends(
-  active: readonly { key: ManifestKey }[],
+  wanted: readonly { key: ManifestKey }[],
   options: BackendOptions,
 ): Promise<ReadonlyMap<string, KeyBackend>> {
   const backends = new Map<string, KeyBackend>();
-  for (const name of new Set(active.map(({ key }) => key.backend))) {
+  for (const name of new Set(wanted.map(({ key }) => key.backend))) {
     backends.set(name, await BACKENDS[name].connect(options));
   }
   return backends;
@@ -153,26 +168,46 @@ async function openKey(
   return await backend.open({ domain, selector, algorithm, publicKey, material });
 }
 
-function entryOf(
-  { domain, subdomains, keys }: ManifestDomain,
-  opened: ReadonlyMap<ManifestKey, OpenedKey>,
-): Entry {
-  const inPreparation = keys.every(
+function entryOf(entry: ManifestDomain, opened: ReadonlyMap<ManifestKey, OpenedKey>): Entry {
+  const inPreparation = entry.keys.every(
     (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
   );
+  const mayChange = entry.keys.some((key) => {
+    const outcome = opened.get(key);
+    return outcome?.kind === 'unusable' && outcome.later !== undefined;
+  });
+  // Most keys open at once, or never: then nothing is worked out again for each message.
+  const settled = mayChange ? undefined : entryNow(entry, opened);
+  const now = () => settled ?? entryNow(entry, opened);
+  return { subdomains: entry.subdomains, inPreparation, now };
+}
+
+function entryNow(
+  { domain, keys }: ManifestDomain,
+  opened: ReadonlyMap<ManifestKey, OpenedKey>,
+): EntryNow {
   const signing: SigningKey[] = [];
   const reasons: string[] = [];
+  const signingKey = (key: ManifestKey): SigningKey | undefined => {
+    const signer = signerNow(opened.get(key));
+    if (signer === undefined) return undefined;
+    const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
+    return { domain, selector: key.selector, signer, signatureBytes };
+  };
   for (const key of keys) {
     const outcome = opened.get(key);
-    if (outcome?.kind === 'unusable') reasons.push(outcome.reason);
-    if (outcome?.kind !== 'open') continue;
-    const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
-    signing.push({ domain, selector: key.selector, signer: outcome.signer, signatureBytes });
+    if (outcome === undefined || !KEY_STATE_ROWS[key.state].signs) continue;
+    const usable = signingKey(key);
+    if (usable === undefined) {
+      if (outcome.kind === 'unusable') reasons.push(outcome.later?.reason ?? outcome.reason);
+      continue;
+    }
+    const other = keys.find((candidate) => opened.has(candidate) && fallsBackTo(key, candidate));
+    const fallback = other === undefined ? undefined : signingKey(other);
+    signing.push(fallback === undefined ? usable : { ...usable, fallback });
   }
   const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
-  const unusable = (reason: string): Entry => ({
-    subdomains,
-    inPreparation,
+  const unusable = (reason: string): EntryNow => ({
     broken,
     answer: { kind: 'unusable', domain, reason },
   });
@@ -180,21 +215,29 @@ function entryOf(
   if (signing.length === 0) {
     return unusable(`no key of ${domain} is active: "waxseal keys activate ${domain}" does that`);
   }
-  return { subdomains, inPreparation, broken, answer: { kind: 'keys', domain, keys: signing } };
+  return { broken, answer: { kind: 'keys', domain, keys: signing } };
+}
+
+function signerNow(outcome: OpenedKey | undefined): Signer | undefined {
+  if (outcome?.kind === 'unusable') return outcome.later?.signer;
+  return outcome?.signer;
 }
 
 /** All active keys fail, and for a reason that concerns the whole back end. */
 function faultOf(opened: readonly OpenedKey[]): string | undefined {
   const [first] = opened;
   if (first === undefined || first.kind === 'open') return undefined;
-  const all = opened.every((key) => key.kind === 'unusable' && key.scope === 'backend');
+  const all = opened.every(
+    (key) => key.kind === 'unusable' && key.scope === 'backend' && signerNow(key) === undefined,
+  );
   return all ? first.reason : undefined;
 }
 
 function warningsOf(snapshot: KeyringSnapshot, entries: ReadonlyMap<string, Entry>): string[] {
   const warnings: string[] = [];
   if (entries.size === 0) warnings.push('the keyring has no domain: nothing can be signed');
-  for (const [domain, { answer }] of entries) {
+  for (const [domain, { now }] of entries) {
+    const { answer } = now();
     if (answer.kind === 'unusable') warnings.push(`${domain} cannot be signed: ${answer.reason}`);
   }
   for (const { domain, keys } of snapshot.domains.values()) {

@@ -1,0 +1,25 @@
+import { BACKENDS } from './backends.ts';
+import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { KEY_STATE_ROWS } from './key-state.ts';
+import type { ManifestDomain, ManifestKey } from './manifest.ts';
+
+/**
+ * Fall-back keys: where a key's back end does not answer, another key of its domain may sign, under
+ * its own selector. It needs no mark in the manifest: it is the key of the back end that stands in,
+ * of the same family, that is `verified`, so its record is known to stand in DNS.
+ */
+
+/** May `other` sign in place of `main`? */
+export function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
+  const family = (key: ManifestKey) => keyAlgorithmNamed(key.algorithm)?.family;
+  return (
+    other.state === 'verified' &&
+    other.backend === BACKENDS[main.backend].fallBack &&
+    family(other) === family(main)
+  );
+}
+
+/** Stands this key in for an active one of its domain? */
+export function isFallBack({ keys }: ManifestDomain, key: ManifestKey): boolean {
+  return keys.some((main) => KEY_STATE_ROWS[main.state].signs && fallsBackTo(main, key));
+}
