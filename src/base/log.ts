@@ -14,9 +14,13 @@ export interface Log {
   started(record: { name: string; listen: readonly string[]; version: string }): void;
   draining(record: { reason: string; sessions: number }): void;
   stopped(record: { drained: boolean }): void;
-  reloaded(record: { what: readonly string[] }): void;
+  reloaded(record: ReloadRecord): void;
   /** A reload failed; the old state stays in force. */
   reloadFailed(record: { reason: string }): void;
+  /** A running relay could not take the keyring, or a part of it; what was in force stays. */
+  keyringTrouble(record: { reason: string }): void;
+  /** It could again. */
+  keyringWell(record: { generation: number }): void;
   /** A setting that works and that the operator should look at. */
   warning(record: { about: string; message: string }): void;
   /** A fault of our own; never contains message content or secrets. */
@@ -25,6 +29,16 @@ export interface Log {
   debug(event: string, details: Record<string, unknown>): void;
   /** Writes out what is buffered; resolves when it is with the operating system. */
   flush(): Promise<void>;
+}
+
+/** What was put in force without a restart. */
+export interface ReloadRecord {
+  readonly what: readonly string[];
+  /** `watch`: the relay saw by itself that it changed. */
+  readonly by?: 'signal' | 'watch' | undefined;
+  readonly generation?: number | undefined;
+  /** Signing domains. */
+  readonly domains?: number | undefined;
 }
 
 /** What is said of a transaction when it has ended. Absent fields were never known. */
@@ -118,6 +132,10 @@ export function createLog(options: LogOptions): Log {
     reloaded: (record) => logger.info({ event: 'reloaded', ...record }, 'reloaded'),
     reloadFailed: (record) =>
       logger.error({ event: 'reload-failed', ...record }, 'reload failed, the old state stays'),
+    keyringTrouble: (record) =>
+      logger.error({ event: 'keyring-trouble', ...record }, 'the keyring was not taken as it is'),
+    keyringWell: (record) =>
+      logger.info({ event: 'keyring-well', ...record }, 'the keyring is well again'),
     warning: (record) => logger.warn({ event: 'warning', ...record }, record.message),
     fault: (where, error) =>
       logger.error(

@@ -74,7 +74,14 @@ export interface Config {
       readonly signedIfPresent: readonly string[];
     };
   };
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    readonly watchMs: number;
+    readonly maxStaleMs: number;
+    readonly recheckMs: number;
+    readonly store: StoreSetting;
+  };
   readonly spool: {
     readonly dir: string;
     readonly messageMemoryBytes: number;
@@ -87,6 +94,26 @@ export interface Config {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+}
+
+/** Where the keyring is kept. */
+export interface StoreSetting {
+  readonly kind: 'file' | 'kubernetes' | 's3';
+  readonly kubernetes: {
+    readonly server: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly tokenFile: string;
+    readonly caFile: string;
+  };
+  readonly s3: {
+    readonly bucket: string;
+    readonly prefix: string;
+    readonly region: string;
+    readonly endpoint: string;
+  };
+  readonly timeoutMs: number;
+  readonly domainsPerShard: number;
 }
 
 export type TlsSetting = 'none' | 'opportunistic' | 'encrypt' | 'verify';

@@ -2,6 +2,7 @@ import type convict from 'convict';
 import type { Config } from './config.ts';
 import { type Format, listFormat } from './format.ts';
 import { formatNamed } from './format-registry.ts';
+import { keysSchema } from './keys-schema.ts';
 import { dnsServer, hostNameOrEmpty, listenEndpoint, network } from './network-formats.ts';
 import { relaySchema } from './relay-schema.ts';
 import { routes, smarthost } from './route-formats.ts';
@@ -162,18 +163,7 @@ const sections: convict.Schema<Config> = {
     'Fixed hosts for all mail that no route matches, written like a route without `domains`. `null`: mail goes to the MX of its recipient.',
   ),
   signing: signingSchema,
-  keys: {
-    dir: setting(
-      scalar.directory,
-      'keys',
-      'Directory of the keyring: the manifests of domains and the encrypted private keys. Reloaded by SIGHUP.',
-    ),
-    masterKeyFile: setting(
-      scalar.file,
-      'secrets/master.key',
-      'Key that encrypts the private keys. Keep it outside `keys.dir`, and keep a copy of it: without it every private key is lost.',
-    ),
-  },
+  keys: keysSchema,
   spool: {
     dir: setting(
       scalar.directory,

@@ -81,6 +81,8 @@ export interface KeyBackend {
 
 /** One row: everything about a back end. */
 export interface BackendRow {
+  /** True: opening a key again costs no more than reading a file, so a reload looks at each. */
+  readonly isLocal?: boolean;
   /**
    * Makes it ready.
    *

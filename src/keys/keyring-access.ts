@@ -2,7 +2,8 @@ import type { Clock } from '../base/clock.ts';
 import type { BackendOptions, KeyBackend } from './backend.ts';
 import type { BackendName } from './backend-names.ts';
 import { BACKENDS } from './backends.ts';
-import { FileKeyringStore, type KeyringStore } from './keyring-store.ts';
+import type { KeyringStore } from './keyring-store.ts';
+import { openStore, type StorePlace } from './store/stores.ts';
 
 /** What an operation on the keyring works with. */
 export interface KeyringAccess {
@@ -17,11 +18,11 @@ export interface KeyringAccess {
  * @param place `keys.dir` and `keys.masterKeyFile`
  */
 export function keyringAccess(
-  place: Pick<BackendOptions, 'dir' | 'masterKeyFile'>,
+  place: Pick<BackendOptions, 'dir' | 'masterKeyFile'> & StorePlace,
   clock: Clock,
 ): KeyringAccess {
   return {
-    store: new FileKeyringStore(place.dir, clock),
+    store: openStore(place, clock).store,
     clock,
     connect: (name, masterKey) => BACKENDS[name].connect({ ...place, masterKey }),
   };

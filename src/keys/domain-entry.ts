@@ -1,0 +1,159 @@
+import type { Signer, SigningKey, SigningKeys } from '../mail/signer.ts';
+import type { OpenedKey } from './backend.ts';
+import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { KEY_STATE_ROWS } from './key-state.ts';
+import type { ManifestDomain, ManifestKey } from './manifest.ts';
+
+/** A key that can sign here. */
+export interface OpenSigner {
+  readonly key: ManifestKey;
+  readonly signer: Signer;
+}
+
+/** What the keyring knows of one domain, ready for answering. */
+export interface DomainEntry {
+  readonly source: ManifestDomain;
+  readonly subdomains: boolean;
+  /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
+  readonly inPreparation: boolean;
+  /** Why an active key of it does not open, and nothing stands in for it. */
+  readonly broken: string | undefined;
+  /** What stands in for an active key that does not open: it signs, and somebody must look. */
+  readonly standIn: string | undefined;
+  readonly signers: readonly OpenSigner[];
+  readonly failures: readonly (OpenedKey & { kind: 'unusable' })[];
+  readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
+}
+
+export interface OpenDomainParts {
+  /** Its entry in the keyring that is in force. */
+  readonly before: DomainEntry | undefined;
+  /** True: keys that are open are opened again, to see whether they still do. */
+  readonly reopen: boolean | ((key: ManifestKey) => boolean);
+  /** Until now a parent domain signs for it. */
+  readonly parentSigns: boolean;
+  readonly open: (domain: string, key: ManifestKey) => Promise<OpenedKey>;
+}
+
+/**
+ * Opens the active keys of a domain. For one that does not open stands in, in this order: the same
+ * key as it was opened before; the newest retiring key of its family, whose record is still there;
+ * for a domain that signed nothing yet, its parent. A revoked key never does. Whatever fails, fails
+ * for this domain alone.
+ */
+export async function openDomain(
+  source: ManifestDomain,
+  parts: OpenDomainParts,
+): Promise<DomainEntry> {
+  const signers: OpenSigner[] = [];
+  const failures: (OpenedKey & { kind: 'unusable' })[] = [];
+  const notes: string[] = [];
+  for (const key of source.keys.filter((one) => KEY_STATE_ROWS[one.state].signs)) {
+    const opened = await openKey(source, key, parts);
+    if (opened.kind === 'open') {
+      signers.push({ key, signer: opened.signer });
+      if (opened.note !== undefined) notes.push(opened.note);
+      continue;
+    }
+    const retiring = await openRetiring(source, key, parts);
+    if (retiring === undefined) failures.push(opened);
+    else {
+      signers.push(retiring);
+      const { selector } = retiring.key;
+      notes.push(`${opened.reason}; the retiring key ${selector} goes on in its place`);
+    }
+  }
+  return entryOf(source, signers, failures, notes, parts.parentSigns);
+}
+
+type Opening =
+  | { readonly kind: 'open'; readonly signer: Signer; readonly note?: string }
+  | (OpenedKey & { kind: 'unusable' });
+
+async function openKey(
+  { domain }: ManifestDomain,
+  key: ManifestKey,
+  { before, reopen, open }: OpenDomainParts,
+): Promise<Opening> {
+  const known = before?.signers.find((one) => isSameKey(one.key, key));
+  const again = typeof reopen === 'boolean' ? reopen : reopen(key);
+  if (known !== undefined && !again) return { kind: 'open', signer: known.signer };
+  const opened = await open(domain, key);
+  if (opened.kind === 'open' || known === undefined) return opened;
+  const note = `${opened.reason}; the key as it was opened before goes on, until a restart`;
+  return { kind: 'open', signer: known.signer, note };
+}
+
+async function openRetiring(
+  source: ManifestDomain,
+  failed: ManifestKey,
+  parts: OpenDomainParts,
+): Promise<OpenSigner | undefined> {
+  const family = familyOf(failed);
+  const candidates = source.keys
+    .filter((key) => key.state === 'retiring' && familyOf(key) === family)
+    .sort((one, other) => timeOf(other) - timeOf(one));
+  for (const key of candidates) {
+    const opened = await openKey(source, key, parts);
+    if (opened.kind === 'open') return { key, signer: opened.signer };
+  }
+  return undefined;
+}
+
+function entryOf(
+  source: ManifestDomain,
+  signers: readonly OpenSigner[],
+  failures: DomainEntry['failures'],
+  notes: readonly string[],
+  parentSigns: boolean,
+): DomainEntry {
+  const { domain, subdomains, keys } = source;
+  const wasNeverActive = keys.every(
+    (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
+  );
+  const reasons = failures.map(({ reason }) => reason);
+  const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
+  const yields = broken !== undefined && parentSigns;
+  const standIns = yields ? [...notes, `${broken}; the parent domain goes on`] : notes;
+  const base = {
+    source,
+    subdomains,
+    inPreparation: wasNeverActive || yields,
+    broken,
+    standIn: standIns.length > 0 ? standIns.join('; ') : undefined,
+    signers,
+    failures,
+  };
+  const reason =
+    broken ??
+    (signers.length === 0
+      ? `no key of ${domain} is active: "waxseal keys activate ${domain}" does that`
+      : undefined);
+  if (reason !== undefined) return { ...base, answer: { kind: 'unusable', domain, reason } };
+  const signing = signers.map((one): SigningKey => signingKey(domain, one));
+  return { ...base, answer: { kind: 'keys', domain, keys: signing } };
+}
+
+function signingKey(domain: string, { key, signer }: OpenSigner): SigningKey {
+  const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
+  return { domain, selector: key.selector, signer, signatureBytes };
+}
+
+/** The same private half, kept in the same place; its state and its times do not matter. */
+export function isSameKey(one: ManifestKey, other: ManifestKey): boolean {
+  return (
+    one.selector === other.selector &&
+    one.algorithm === other.algorithm &&
+    one.backend === other.backend &&
+    one.publicKey === other.publicKey &&
+    JSON.stringify(one.material) === JSON.stringify(other.material)
+  );
+}
+
+function familyOf(key: ManifestKey): string {
+  return keyAlgorithmNamed(key.algorithm)?.family ?? key.algorithm;
+}
+
+function timeOf(key: ManifestKey): number {
+  return Date.parse(key.retiringSince ?? key.createdAt);
+}
