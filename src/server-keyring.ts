@@ -1,15 +1,31 @@
+import { randomBytes } from 'node:crypto';
+import { getServers } from 'node:dns';
+import { hostname } from 'node:os';
 import type { Clock } from './base/clock.ts';
 import { WaxsealError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
+import { StubResolver } from './base/resolver.ts';
 import type { Config } from './config/config.ts';
 import { KeyringHolder, type KeyringReload, type PreparedKeyring } from './keys/keyring-holder.ts';
 import { KeyringWatch } from './keys/store/keyring-watch.ts';
+import { RecordRecheck } from './keys/store/record-recheck.ts';
+import { RelayReporter } from './keys/store/relay-reporter.ts';
+import { resolverTxtLookup } from './keys/txt-lookup.ts';
 import { keyringOptions } from './server-material.ts';
 
 /** The same trouble is said again after this time, not at every look. */
 const REPEAT_MS = 3_600_000;
 /** Warnings of one change that are logged; the rest is counted. */
 const MAX_WARNINGS = 50;
+/** Answers that the re-check of records may take from memory are this old at most. */
+const RECHECK_TTL_S = 60;
+
+export interface ServerKeyringParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly version: string;
+}
 
 /** The keyring of a running relay: loaded, watched, and its events in the log. */
 export class ServerKeyring {
@@ -17,11 +33,15 @@ export class ServerKeyring {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #watch: KeyringWatch;
+  readonly #reporter: RelayReporter;
+  readonly #resolver: StubResolver;
+  readonly #recheck: RecordRecheck;
   #warned: ReadonlySet<string> = new Set();
+  #reportTrouble: string | undefined;
   #trouble: { readonly text: string; readonly atMs: number } | undefined;
 
-  private constructor(config: Config, log: Log, clock: Clock) {
-    const { watchMs, maxStaleMs } = config.keys;
+  private constructor({ config, log, clock, version }: ServerKeyringParts) {
+    const { watchMs, maxStaleMs, recheckMs } = config.keys;
     this.holder = new KeyringHolder({ ...keyringOptions(config), clock, maxStaleMs });
     this.#log = log;
     this.#clock = clock;
@@ -32,6 +52,31 @@ export class ServerKeyring {
       onReload: (reload) => this.#onReload(reload),
       onLook: () => this.#onLook(),
     });
+    this.#reporter = new RelayReporter({
+      holder: this.holder,
+      reports: this.holder.opened.reports,
+      clock,
+      relay: relayName(),
+      host: hostname(),
+      version,
+      onTrouble: (error) => this.#onReportTrouble(error),
+    });
+    this.#resolver = new StubResolver({
+      ...config.dns,
+      servers: config.dns.servers.length > 0 ? config.dns.servers : getServers(),
+      maxTtlS: Math.min(config.dns.maxTtlS, RECHECK_TTL_S),
+      maxNegativeTtlS: Math.min(config.dns.maxNegativeTtlS, RECHECK_TTL_S),
+      cacheEntries: 100,
+      clock,
+    });
+    this.#recheck = new RecordRecheck({
+      keyring: () => this.holder.keyring,
+      lookup: resolverTxtLookup(this.#resolver),
+      clock,
+      intervalMs: recheckMs,
+      onFinding: (finding) => log.recordFinding(finding),
+      onWell: (record) => log.recordWell(record),
+    });
   }
 
   /**
@@ -39,20 +84,26 @@ export class ServerKeyring {
    *
    * @throws WaxsealError when it cannot be used
    */
-  static async load(config: Config, log: Log, clock: Clock): Promise<ServerKeyring> {
-    const keyring = new ServerKeyring(config, log, clock);
+  static async load(parts: ServerKeyringParts): Promise<ServerKeyring> {
+    const keyring = new ServerKeyring(parts);
     const prepared = await keyring.prepare();
     prepared.commit();
     keyring.warn('start');
     return keyring;
   }
 
-  startWatching(): void {
+  /** Follows the keyring from now on, reports, and looks after the records in DNS. */
+  start(): void {
     this.#watch.start();
+    this.#recheck.start();
+    this.#reporter.onLook();
   }
 
   async stop(): Promise<void> {
-    await this.#watch.stop();
+    const recheck = this.#recheck.stop();
+    this.#resolver.close(); // no look-up is worth waiting for
+    await Promise.all([this.#watch.stop(), recheck]);
+    await this.#reporter.stop();
     this.holder.close();
   }
 
@@ -100,7 +151,15 @@ export class ServerKeyring {
     this.#log.keyringTrouble({ reason: text });
   }
 
+  #onReportTrouble(error: WaxsealError): void {
+    if (this.#reportTrouble === error.message) return;
+    this.#reportTrouble = error.message;
+    const message = `${error.message}: "waxseal keys" cannot see what this relay can use, and waits instead`;
+    this.#log.warning({ about: 'relay reports', message });
+  }
+
   #onLook(): void {
+    this.#reporter.onLook();
     const { fault, keyring } = this.holder;
     if (this.#trouble === undefined || fault !== undefined || keyring === undefined) return;
     if (this.holder.isConfirmed && keyring.standIns.size === 0) {
@@ -114,4 +173,13 @@ export class ServerKeyring {
 export function withHint(error: unknown): string {
   if (!(error instanceof WaxsealError)) return error instanceof Error ? error.message : `${error}`;
   return error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
+}
+
+/** Unique to this process, and good as the name of a file, a ConfigMap and an object. */
+function relayName(): string {
+  const host = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9.-]/g, '-')
+    .slice(0, 60);
+  return `${host.replace(/^[.-]+|[.-]+$/g, '') || 'relay'}-${process.pid}-${randomBytes(4).toString('hex')}`;
 }

@@ -48,7 +48,7 @@ export interface Server {
  */
 export async function startServer(parts: ServerParts): Promise<Server> {
   const { config, log, clock } = parts;
-  const keyring = await ServerKeyring.load(config, log, clock);
+  const keyring = await ServerKeyring.load(parts);
   const material = await readMaterial(config);
   const resolver = new StubResolver({
     ...config.dns,
@@ -84,7 +84,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
   );
   const listening = await listenAll(listener, config.listen);
   log.started({ name: config.server.name, listen: listening, version: parts.version });
-  keyring.startWatching();
+  keyring.start();
   let reloads = Promise.resolve();
   return {
     listening,

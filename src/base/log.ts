@@ -21,6 +21,13 @@ export interface Log {
   keyringTrouble(record: { reason: string }): void;
   /** It could again. */
   keyringWell(record: { generation: number }): void;
+  /**
+   * The DNS record of a key that signs, or signed lately, is gone, changed, or cannot be looked up.
+   * Signing goes on.
+   */
+  recordFinding(record: RecordFindingRecord): void;
+  /** Such a record is as it must be again. */
+  recordWell(record: { domain: string; selector: string; name: string }): void;
   /** A setting that works and that the operator should look at. */
   warning(record: { about: string; message: string }): void;
   /** A fault of our own; never contains message content or secrets. */
@@ -29,6 +36,15 @@ export interface Log {
   debug(event: string, details: Record<string, unknown>): void;
   /** Writes out what is buffered; resolves when it is with the operating system. */
   flush(): Promise<void>;
+}
+
+/** A key record that is not as it must be. */
+export interface RecordFindingRecord {
+  readonly domain: string;
+  readonly selector: string;
+  readonly name: string;
+  readonly verdict: string;
+  readonly reasons: readonly string[];
 }
 
 /** What was put in force without a restart. */
@@ -136,6 +152,13 @@ export function createLog(options: LogOptions): Log {
       logger.error({ event: 'keyring-trouble', ...record }, 'the keyring was not taken as it is'),
     keyringWell: (record) =>
       logger.info({ event: 'keyring-well', ...record }, 'the keyring is well again'),
+    recordFinding: (record) =>
+      logger.error(
+        { event: 'record-finding', ...record },
+        'a key record in DNS is not as it must be',
+      ),
+    recordWell: (record) =>
+      logger.info({ event: 'record-well', ...record }, 'a key record in DNS is well again'),
     warning: (record) => logger.warn({ event: 'warning', ...record }, record.message),
     fault: (where, error) =>
       logger.error(

@@ -53,6 +53,7 @@ export class KeyringHolder implements SigningKeyring {
   readonly backends: ConnectedBackends;
   #inForce: InForce | undefined;
   #isConfirmed = false;
+  #confirmedGeneration = 0;
   #prepared = 0;
   #committed = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -79,6 +80,11 @@ export class KeyringHolder implements SigningKeyring {
   /** The last look found all of it in order. */
   get isConfirmed(): boolean {
     return this.#isConfirmed;
+  }
+
+  /** The newest generation of which every shard was in force as it was read. */
+  get confirmedGeneration(): number {
+    return this.#confirmedGeneration;
   }
 
   keysFor(authorDomain: string): SigningKeys {
@@ -121,7 +127,7 @@ export class KeyringHolder implements SigningKeyring {
       const merge = await this.#look();
       if (merge instanceof WaxsealError) return { kind: 'kept', error: merge };
       if (inForce !== undefined && isUnchanged(inForce.shards, merge, inForce.keyring.snapshot)) {
-        this.#freshness.confirm(merge.confirmed);
+        this.#confirm(merge);
         const [error] = merge.complaints;
         if (!retry) return error === undefined ? undefined : { kind: 'kept', error };
       }
@@ -194,7 +200,7 @@ export class KeyringHolder implements SigningKeyring {
   }
 
   /** What was prepared later, and is in force already, is newer. */
-  #committer(next: InForce, { confirmed }: Merge): () => void {
+  #committer(next: InForce, merge: Merge): () => void {
     this.#prepared += 1;
     const number = this.#prepared;
     return () => {
@@ -204,8 +210,13 @@ export class KeyringHolder implements SigningKeyring {
       for (const [name, { generation }] of next.shards) {
         this.#seen.set(name, Math.max(generation, this.#seen.get(name) ?? 0));
       }
-      this.#freshness.confirm(confirmed);
+      this.#confirm(merge);
     };
+  }
+
+  #confirm({ confirmed, complaints, snapshot }: Merge): void {
+    this.#freshness.confirm(confirmed);
+    if (complaints.length === 0) this.#confirmedGeneration = snapshot.generation;
   }
 }
 
