@@ -65,7 +65,7 @@ export class SegmentJournal implements Journal {
   readonly #place: ObjectPlace;
   readonly #clock: Clock;
   readonly #segmentBytes: number;
-  #last = 1;
+  #last: number | undefined;
 
   constructor(place: ObjectPlace, clock: Clock, segmentBytes = place.maxBytes / 2) {
     this.#place = place;
@@ -100,10 +100,13 @@ export class SegmentJournal implements Journal {
 
   /** @returns false when somebody else wrote meanwhile */
   async #tryAppend(line: string): Promise<boolean> {
-    const name = segmentName(this.#last);
+    this.#last ??= await this.#lastSegment();
+    const number = this.#last;
+    const name = segmentName(number);
     const segment = await this.#place.get('journal', name);
-    if (segment !== undefined && segment.text.length + line.length > this.#segmentBytes) {
-      this.#last += 1;
+    // What is full stays full, however short the entry: so segments are in the order of their entries.
+    if (segment !== undefined && segment.text.length >= this.#segmentBytes) {
+      this.#last = number + 1;
       return await this.#tryAppend(line);
     }
     const put =
@@ -111,6 +114,10 @@ export class SegmentJournal implements Journal {
         ? await this.#place.put('journal', name, line, 'absent')
         : await this.#place.put('journal', name, segment.text + line, segment);
     return put.kind === 'written';
+  }
+
+  async #lastSegment(): Promise<number> {
+    return Number((await this.#place.list('journal')).at(-1)?.name ?? 1);
   }
 }
 
