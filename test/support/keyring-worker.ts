@@ -22,9 +22,7 @@ if (!isDone) {
     domain,
   });
   await sleep(20); // the work takes a while; without the lease, others would begin it meanwhile
-  await changeUnderLease(store, lease, domain, async (current) => {
-    const entry = current.domains.get(domain);
-    if (entry === undefined) throw new Error('the lease made no entry');
+  await changeUnderLease(store, lease, domain, async (entry) => {
     const key = {
       selector: 'wx202611e1',
       algorithm: 'ed25519',

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { KeyringChange, KeyringSnapshot, KeyringStore } from '../keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
@@ -24,7 +23,7 @@ export interface LeaseOptions {
 
 export interface HeldLease {
   readonly fence: number;
-  /** What others are told; unique to this lease. */
+  /** What others are told. */
   readonly holder: string;
   /** @throws KeysError `keyring-lease-lost` when another one has taken it */
   check(): Promise<void>;
@@ -43,8 +42,8 @@ export interface HeldLease {
 export const LEASE_MS = 60_000;
 /** Between two looks at a lease that another one holds. */
 const RETRY_MS = 250;
-/** Of the 128 characters that a holder may have in a manifest. */
-const MAX_HOLDER_CHARACTERS = 110;
+/** As many as a manifest takes. */
+const MAX_HOLDER_CHARACTERS = 128;
 
 type Attempt =
   | { readonly kind: 'taken'; readonly lease: DomainLease }
@@ -65,7 +64,7 @@ export async function takeLease(
   holder: string,
   options: LeaseOptions,
 ): Promise<HeldLease> {
-  const name = `${holder.slice(0, MAX_HOLDER_CHARACTERS)} ${randomBytes(6).toString('hex')}`;
+  const name = holder.slice(0, MAX_HOLDER_CHARACTERS);
   const endMs = clock.monotonicMs() + options.waitMs;
   for (;;) {
     const attempt = await tryTake(store, clock, domain, name, options);
@@ -77,9 +76,9 @@ export async function takeLease(
 }
 
 /**
- * Changes a domain under its lease, and renews the lease with the same write. `edit` is that of
- * `KeyringStore.change` and says nothing of the lease.
+ * Changes a domain under its lease, and renews the lease with the same write.
  *
+ * @param edit as that of `KeyringStore.change`, of the domain as it stands; it leaves `lease` alone
  * @param options `release`: this is the last write; the lease ends with it
  * @throws KeysError `keyring-lease-lost` when the lease is no longer ours; nothing is written then
  */
@@ -87,12 +86,13 @@ export async function changeUnderLease<Result>(
   store: KeyringStore,
   lease: HeldLease,
   domain: string,
-  edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+  edit: (entry: ManifestDomain, current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   options: { readonly release?: boolean } = {},
 ): Promise<Result> {
   return await store.change(async (current) => {
-    const renewed = lease.renewed(current.domains.get(domain));
-    const { domain: changed, result } = await edit(current);
+    const entry = current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
+    const renewed = lease.renewed(entry);
+    const { domain: changed, result } = await edit(entry, current);
     if (changed === undefined) return { domain: undefined, result };
     if (changed.domain !== domain) throw new RangeError(`the lease is not for ${changed.domain}`);
     const ended = { ...renewed, until: new Date(0).toISOString() };
@@ -110,10 +110,6 @@ async function tryTake(
   return await store.change(async (current): Promise<KeyringChange<Attempt>> => {
     const entry = current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
     const other = entry.lease;
-    // Our own: a store that had to try twice may have written it the first time.
-    if (other?.holder === holder) {
-      return { domain: undefined, result: { kind: 'taken', lease: other } };
-    }
     if (other !== undefined && !takeOver && isHeld(other, clock)) {
       return { domain: undefined, result: { kind: 'held', lease: other } };
     }

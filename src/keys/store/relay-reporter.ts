@@ -11,7 +11,7 @@ import {
   MAX_LISTED_KEYS,
   type RelayReport,
   type RelayReports,
-  type UnusableKey,
+  type ReportedKey,
 } from './relay-reports.ts';
 
 export interface RelayReporterParts {
@@ -27,6 +27,7 @@ export interface RelayReporterParts {
 }
 
 interface Probe {
+  readonly domain: string;
   readonly key: ManifestKey;
   /** Undefined: it can be used. */
   readonly failure: string | undefined;
@@ -52,7 +53,6 @@ export class RelayReporter {
   readonly #parts: RelayReporterParts;
   readonly #startedAt: string;
   readonly #probes = new Map<string, Probe>();
-  #probedGeneration = 0;
   #written: { readonly text: string; readonly atMs: number } | undefined;
   #troubleMs: number | undefined;
   #work: Promise<void> | undefined;
@@ -85,7 +85,7 @@ export class RelayReporter {
 
   async #run(): Promise<void> {
     await this.#write();
-    const { keyring, confirmedGeneration } = this.#parts.holder;
+    const { keyring } = this.#parts.holder;
     if (keyring === undefined) return;
     const fresh = [...keyring.snapshot.domains.values()].flatMap(({ domain, keys }) =>
       keys.filter((key) => KEY_STATE_ROWS[key.state].fresh).map((key) => ({ domain, key })),
@@ -98,7 +98,6 @@ export class RelayReporter {
     };
     await Promise.all(Array.from({ length: PROBES_AT_ONCE }, probeNext));
     if (this.#stopped) return;
-    this.#probedGeneration = confirmedGeneration;
     await this.#write();
   }
 
@@ -116,9 +115,10 @@ export class RelayReporter {
       const backend = await holder.backends.get(key.backend);
       await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
     } catch (error) {
-      failure = printable(errorMessage(error), 300);
+      failure = printable(errorMessage(error), 200);
     }
-    this.#probes.set(name, { key, failure, delayMs, nextMs: clock.monotonicMs() + delayMs });
+    const nextMs = clock.monotonicMs() + delayMs;
+    this.#probes.set(name, { domain, key, failure, delayMs, nextMs });
   }
 
   async #write(): Promise<void> {
@@ -132,7 +132,7 @@ export class RelayReporter {
     try {
       await reports.write({
         ...state,
-        heartbeatAt: new Date(wallMs).toISOString(),
+        at: new Date(wallMs).toISOString(),
         goodUntil: new Date(wallMs + GOOD_FOR_MS).toISOString(),
       });
       this.#written = { text, atMs: nowMs };
@@ -144,40 +144,44 @@ export class RelayReporter {
     }
   }
 
-  #state(): Omit<RelayReport, 'heartbeatAt' | 'goodUntil'> {
+  #state(): Omit<RelayReport, 'at' | 'goodUntil'> {
     const { holder, relay, host, version } = this.#parts;
-    const unusable = [...this.#brokenKeys(), ...this.#failedProbes()];
+    const keys = [...this.#brokenKeys(), ...this.#probedKeys()];
+    // The newest are about to be activated; older ones stand by.
+    const usable = keys.filter((key) => key.usable).reverse();
+    const listed = [...keys.filter((key) => !key.usable), ...usable].slice(0, MAX_LISTED_KEYS);
     return {
       relay,
       host,
       version,
       startedAt: this.#startedAt,
       generation: holder.confirmedGeneration,
-      probedGeneration: this.#probedGeneration,
-      unusable: unusable.slice(0, MAX_LISTED_KEYS),
-      unusableMore: Math.max(0, unusable.length - MAX_LISTED_KEYS),
+      keys: listed,
+      keysMore: keys.length - listed.length,
     };
   }
 
-  *#brokenKeys(): Generator<UnusableKey> {
+  *#brokenKeys(): Generator<ReportedKey> {
     const { keyring } = this.#parts.holder;
     if (keyring === undefined) return;
-    for (const [domain, text] of [...keyring.broken, ...keyring.standIns]) {
+    for (const [domain, text] of new Map([...keyring.broken, ...keyring.standIns])) {
       const entry = keyring.entry(domain);
-      const reason = printable(text, 300);
+      const reason = printable(text, 200);
       for (const key of entry?.source.keys ?? []) {
         const isOpen = entry?.signers.some((one) => one.key.selector === key.selector) === true;
         if (KEY_STATE_ROWS[key.state].signs && !isOpen) {
-          yield { domain, selector: key.selector, reason };
+          yield { domain, selector: key.selector, usable: false, reason };
         }
       }
     }
   }
 
-  *#failedProbes(): Generator<UnusableKey> {
-    for (const [name, { failure }] of this.#probes) {
-      const [selector = '', domain = ''] = name.split('._domainkey.');
-      if (failure !== undefined) yield { domain, selector, reason: failure };
+  *#probedKeys(): Generator<ReportedKey> {
+    for (const { domain, key, failure: reason } of this.#probes.values()) {
+      const { selector } = key;
+      yield reason === undefined
+        ? { domain, selector, usable: true }
+        : { domain, selector, usable: false, reason };
     }
   }
 }

@@ -6,35 +6,38 @@ import { KeysError, systemCode, systemReason } from '../keys-error.ts';
 import type { ObjectPlace } from './object-place.ts';
 
 /**
- * What relays say of themselves: which keyring they have in force, and which of its keys they
- * cannot use, after a probe with their own credentials. Before a key is activated, the command line
- * asks them; where there is no report, it waits `authLag` instead.
+ * What relays say of themselves: which keyring they have in force, and which of its keys they can
+ * use, after a probe with their own credentials. Before a key is activated, the command line asks
+ * them; where there is no report, it waits `authLag` instead.
  */
 
 export interface RelayReport {
   /** Unique to a running process. */
   readonly relay: string;
+  /** When it was written: UTC, ISO 8601, as all times here. */
+  readonly at: string;
+  /** The next one comes before; an older report is of a relay that is gone, or cut off. */
+  readonly goodUntil: string;
   readonly host: string;
   readonly version: string;
-  /** UTC, ISO 8601, as the next two. */
   readonly startedAt: string;
-  readonly heartbeatAt: string;
-  /** The next heartbeat comes before; a report that is older is of a relay that is gone, or cut off. */
-  readonly goodUntil: string;
-  /** The keyring's generation in force: what a change made at it or before is followed. */
+  /** The keyring's generation in force: every change up to it is followed. */
   readonly generation: number;
-  /** Every key of the keyring at this generation was tried; not above `generation`. */
-  readonly probedGeneration: number;
-  /** Keys, active or about to be, that this relay cannot use. */
-  readonly unusable: readonly UnusableKey[];
-  /** How many more there are than `unusable` lists. */
-  readonly unusableMore: number;
+  /**
+   * Keys that were tried: those that are not active yet, and active ones that cannot be used. A key
+   * that is not listed was not tried.
+   */
+  readonly keys: readonly ReportedKey[];
+  /** How many more there are than `keys` lists. */
+  readonly keysMore: number;
 }
 
-export interface UnusableKey {
+export interface ReportedKey {
   readonly domain: string;
   readonly selector: string;
-  readonly reason: string;
+  readonly usable: boolean;
+  /** Why not. */
+  readonly reason?: string;
 }
 
 /** Where reports lie: one implementation for each kind of store. */
@@ -47,9 +50,10 @@ export interface RelayReports {
   read(): Promise<readonly RelayReport[]>;
 }
 
-/** Keys that a report lists at most. */
-export const MAX_LISTED_KEYS = 200;
-const MAX_REPORT_BYTES = 256 * 1024;
+/** Keys that a report lists at most; with more, those that cannot be used come first. */
+export const MAX_LISTED_KEYS = 2000;
+const MAX_REPORT_BYTES = 900_000;
+const MAX_REASON_CHARACTERS = 200;
 const MAX_REPORTS = 1000;
 
 /** Does the relay go on, as far as its report tells? */
@@ -58,22 +62,19 @@ export function isAlive(report: RelayReport, wallMs: number): boolean {
 }
 
 /**
- * Can the relay use a key?
+ * Can the relay use a key that is not active yet?
  *
- * @param generation of the keyring when the key came into it
- * @returns `not-yet`: it has not tried; or it has more trouble than its report lists
+ * @returns `not-yet`: it has not tried, or it has more to tell than its report lists
  */
 export function canUse(
   report: RelayReport,
   key: { readonly domain: string; readonly selector: string },
-  generation: number,
 ): 'yes' | 'no' | 'not-yet' {
-  const isListed = report.unusable.some(
+  const found = report.keys.find(
     ({ domain, selector }) => domain === key.domain && selector === key.selector,
   );
-  if (isListed) return 'no';
-  if (report.probedGeneration < generation || report.unusableMore > 0) return 'not-yet';
-  return 'yes';
+  if (found === undefined) return 'not-yet';
+  return found.usable ? 'yes' : 'no';
 }
 
 /** Reports as `relays/RELAY.json` under the keyring's directory. */
@@ -178,34 +179,39 @@ function parsed(text: string): RelayReport | undefined {
   } catch {
     return undefined;
   }
-  const field = (from: unknown, name: string): unknown =>
-    typeof from === 'object' && from !== null
-      ? Object.getOwnPropertyDescriptor(from, name)?.value
-      : undefined;
-  const word = (from: unknown, name: string): string => {
-    const found = field(from, name);
-    return typeof found === 'string' ? printable(found, 300) : '';
-  };
-  const count = (name: string): number => {
-    const found = field(value, name);
-    return typeof found === 'number' && Number.isSafeInteger(found) && found >= 0 ? found : 0;
-  };
-  const unusable = field(value, 'unusable');
-  if (word(value, 'relay') === '' || !Array.isArray(unusable)) return undefined;
+  const keys = field(value, 'keys');
+  if (word(value, 'relay') === '' || !Array.isArray(keys)) return undefined;
   return {
     relay: word(value, 'relay'),
+    at: word(value, 'at'),
+    goodUntil: word(value, 'goodUntil'),
     host: word(value, 'host'),
     version: word(value, 'version'),
     startedAt: word(value, 'startedAt'),
-    heartbeatAt: word(value, 'heartbeatAt'),
-    goodUntil: word(value, 'goodUntil'),
-    generation: count('generation'),
-    probedGeneration: count('probedGeneration'),
-    unusable: unusable.slice(0, MAX_LISTED_KEYS).map((key) => ({
-      domain: word(key, 'domain'),
-      selector: word(key, 'selector'),
-      reason: word(key, 'reason'),
-    })),
-    unusableMore: count('unusableMore') + Math.max(0, unusable.length - MAX_LISTED_KEYS),
+    generation: count(value, 'generation'),
+    keys: keys.slice(0, MAX_LISTED_KEYS).map(reportedKey),
+    keysMore: count(value, 'keysMore') + Math.max(0, keys.length - MAX_LISTED_KEYS),
   };
+}
+
+function reportedKey(value: unknown): ReportedKey {
+  const domain = word(value, 'domain');
+  const key = { domain, selector: word(value, 'selector') };
+  if (field(value, 'usable') === true) return { ...key, usable: true };
+  return { ...key, usable: false, reason: word(value, 'reason') };
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, name)?.value;
+}
+
+function word(value: unknown, name: string): string {
+  const found = field(value, name);
+  return typeof found === 'string' ? printable(found, MAX_REASON_CHARACTERS) : '';
+}
+
+function count(value: unknown, name: string): number {
+  const found = field(value, name);
+  return typeof found === 'number' && Number.isSafeInteger(found) && found >= 0 ? found : 0;
 }

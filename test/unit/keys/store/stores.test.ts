@@ -125,7 +125,7 @@ for (const [kind, makePlace] of KINDS) {
         const lease = await takeLease(one.store, clock, 'a.example', 'me', options);
         await assert.rejects(takeLease(other.store, clock, 'a.example', 'you', options), {
           code: 'keyring-leased',
-          message: /a\.example is being changed by me .*2026-11-21T09:01:00/,
+          message: /a\.example is being changed by me, until 2026-11-21T09:01:00/,
         });
         await takeLease(other.store, clock, 'b.example', 'you', options);
         await lease.release();
@@ -251,12 +251,14 @@ for (const [kind, makePlace] of KINDS) {
         host: 'h',
         version: '0.1.0',
         startedAt: '2026-11-21T09:00:00.000Z',
-        heartbeatAt: '2026-11-21T09:00:00.000Z',
+        at: '2026-11-21T09:00:00.000Z',
         goodUntil: '2026-11-21T09:01:30.000Z',
         generation,
-        probedGeneration: generation,
-        unusable: [{ domain: 'a.example', selector: 's', reason: 'AccessDenied' }],
-        unusableMore: 0,
+        keys: [
+          { domain: 'a.example', selector: 's', usable: false, reason: 'AccessDenied' },
+          { domain: 'b.example', selector: 's', usable: true },
+        ],
+        keysMore: 0,
       });
 
       it('are one for each relay: the newest, until it takes it away', async () => {
