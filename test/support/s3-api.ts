@@ -139,7 +139,8 @@ export class FakeS3 {
         : '';
     const contents = page.map((key) => {
       const changed = this.#objects.get(key)!.at(-1)!.changed.toISOString();
-      return `<Contents><Key>${key}</Key><LastModified>${changed}</LastModified></Contents>`;
+      const tag = etag(this.text(key) ?? '').replaceAll('"', '&quot;');
+      return `<Contents><Key>${key}</Key><ETag>${tag}</ETag><LastModified>${changed}</LastModified></Contents>`;
     });
     const body = `<?xml version="1.0"?><ListBucketResult>${contents.join('')}${next}<IsTruncated>${next !== ''}</IsTruncated></ListBucketResult>`;
     return [200, { 'content-type': 'application/xml' }, body];

@@ -10,6 +10,7 @@ import {
   journalLine,
   MAX_ENTRY_BYTES,
 } from './journal.ts';
+import { JournalLines } from './journal-lines.ts';
 
 const SEGMENT_NAME = /^(\d{6})\.jsonl$/;
 const DIRECTORY_MODE = 0o750;
@@ -27,6 +28,7 @@ const LINE_END = 0x0a;
 export class FileJournal implements Journal {
   readonly #dir: string;
   readonly #segmentBytes: number;
+  #lines = new JournalLines();
 
   /** @param keyringDir `keys.dir` */
   constructor(keyringDir: string, segmentBytes = SEGMENT_BYTES) {
@@ -52,13 +54,62 @@ export class FileJournal implements Journal {
   }
 
   async *read(filter: JournalFilter): AsyncIterable<JournalEntry> {
+    try {
+      const isForAll = filter.domain === undefined && filter.intent === undefined;
+      yield* isForAll ? this.#readAll() : this.#readSome(filter);
+    } catch (error) {
+      if (error instanceof KeysError) throw error;
+      const message = `the journal in ${this.#dir} ${systemReason(error)}`;
+      throw new KeysError('journal-unreadable', message, { cause: error });
+    }
+  }
+
+  async *#readAll(): AsyncGenerator<JournalEntry> {
     for (const name of await this.#segments()) {
-      const file = path.join(this.#dir, name);
+      for await (const lines of linesOf(path.join(this.#dir, name))) {
+        yield* entriesOf(lines, {}, name);
+      }
+    }
+  }
+
+  async *#readSome(filter: JournalFilter): AsyncGenerator<JournalEntry> {
+    await this.#takeIn();
+    for (const [segment, refs] of Map.groupBy(this.#lines.of(filter), (ref) => ref.segment)) {
+      const handle = await open(path.join(this.#dir, segment), 'r');
       try {
-        for await (const lines of linesOf(file)) yield* entriesOf(lines, filter, name);
-      } catch (error) {
-        const message = `${file} ${systemReason(error)}`;
-        throw new KeysError('journal-unreadable', message, { cause: error });
+        for (const { start, end } of refs) {
+          const octets = Buffer.alloc(end - start);
+          await handle.read(octets, 0, octets.length, start);
+          yield* entriesOf([octets.toString('utf8')], filter, segment);
+        }
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+
+  /** What was appended since the last time, by whomever. */
+  async #takeIn(): Promise<void> {
+    for (const name of await this.#segments()) {
+      const handle = await open(path.join(this.#dir, name), 'r');
+      try {
+        const { size } = await handle.stat();
+        if (size < this.#lines.takenOf(name)) this.#lines = new JournalLines(); // another journal
+        const buffer = Buffer.alloc(Math.min(READ_BYTES, size));
+        while (this.#lines.takenOf(name) < size) {
+          const { bytesRead } = await handle.read(
+            buffer,
+            0,
+            buffer.length,
+            this.#lines.takenOf(name),
+          );
+          const taken = this.#lines.feed(name, buffer.subarray(0, bytesRead));
+          if (taken > 0) continue;
+          if (bytesRead < READ_BYTES) break; // half a line, for the next time
+          this.#lines.skip(name, bytesRead); // longer than any line of ours
+        }
+      } finally {
+        await handle.close();
       }
     }
   }

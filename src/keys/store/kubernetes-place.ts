@@ -108,7 +108,7 @@ export class KubernetesPlace implements ObjectPlace {
     if (![200, 202, 404].includes(answer.status)) throw this.#refused('keyring-unwritable', answer);
   }
 
-  async list(part: ObjectPart): Promise<readonly ListedObject[]> {
+  async list(part: ObjectPart, names = ''): Promise<readonly ListedObject[]> {
     const found: ListedObject[] = [];
     const prefix = this.#nameOf(part, '');
     let next = '';
@@ -129,8 +129,10 @@ export class KubernetesPlace implements ObjectPlace {
       for (const item of Array.isArray(items) ? items : []) {
         const name = textAt(item, 'metadata', 'name') ?? '';
         const created = textAt(item, 'metadata', 'creationTimestamp') ?? '';
-        if (!name.startsWith(prefix)) continue;
-        found.push({ name: name.slice(prefix.length), changedMs: Date.parse(created) || 0 });
+        const version = textAt(item, 'metadata', 'resourceVersion') ?? '';
+        if (!name.startsWith(prefix + names)) continue;
+        const changedMs = Date.parse(created) || 0;
+        found.push({ name: name.slice(prefix.length), version, changedMs });
       }
       next = textAt(answer.body, 'metadata', 'continue') ?? '';
     } while (next !== '' && found.length < MAX_LISTED);

@@ -8,6 +8,7 @@ import {
   type JournalFilter,
   journalLine,
 } from './journal.ts';
+import { JournalLines } from './journal-lines.ts';
 import type { ObjectPlace } from './object-place.ts';
 import { pause } from './pause.ts';
 
@@ -18,11 +19,12 @@ const PAUSE_MS = 200;
 
 /**
  * The journal with one object for each entry, for places where objects are many and small (S3). The
- * name begins with the time, so names sort as entries were written; the domain in it spares reading
- * those of others.
+ * name begins with the domain, so that those of one domain can be listed alone, and goes on with the
+ * time, so that they sort as they were written.
  */
 export class EntryJournal implements Journal {
   readonly #place: ObjectPlace;
+  #count = 0;
 
   constructor(place: ObjectPlace) {
     this.#place = place;
@@ -30,7 +32,10 @@ export class EntryJournal implements Journal {
 
   async append(entry: JournalEntry): Promise<void> {
     const text = journalLine(entry);
-    const name = `${entry.at}~${entry.domain ?? ''}~${randomBytes(8).toString('hex')}`;
+    this.#count += 1;
+    const order = String(this.#count).padStart(6, '0'); // of one writer within a millisecond
+    const suffix = randomBytes(8).toString('hex');
+    const name = `${folderOf(entry.domain)}${entry.at}~${order}~${suffix}`;
     try {
       await this.#place.put('journal', name, text, 'absent');
     } catch (error) {
@@ -39,13 +44,12 @@ export class EntryJournal implements Journal {
   }
 
   async *read(filter: JournalFilter): AsyncIterable<JournalEntry> {
-    const { domain } = filter;
+    const prefix = filter.domain === undefined ? '' : folderOf(filter.domain);
     try {
-      const names = (await this.#place.list('journal'))
-        .map(({ name }) => name)
-        .filter((name) => domain === undefined || name.split('~')[1] === domain);
-      for (let start = 0; start < names.length; start += READ_AT_ONCE) {
-        const batch = names.slice(start, start + READ_AT_ONCE);
+      const names = (await this.#place.list('journal', prefix)).map(({ name }) => name);
+      const sorted = names.sort((one, other) => (timeOf(one) < timeOf(other) ? -1 : 1));
+      for (let start = 0; start < sorted.length; start += READ_AT_ONCE) {
+        const batch = sorted.slice(start, start + READ_AT_ONCE);
         const found = await Promise.all(batch.map((name) => this.#place.get('journal', name)));
         for (const [index, object] of found.entries()) {
           if (object !== undefined) yield* entriesOf([object.text], filter, batch[index] ?? '');
@@ -57,6 +61,15 @@ export class EntryJournal implements Journal {
   }
 }
 
+/** No domain begins with `_`. */
+function folderOf(domain: string | undefined): string {
+  return `${domain ?? '_'}/`;
+}
+
+function timeOf(name: string): string {
+  return name.slice(name.indexOf('/') + 1);
+}
+
 /**
  * The journal in numbered segments, for places where objects are few and larger (ConfigMaps). An
  * entry is added by compare-and-set; nothing that stands there is ever changed.
@@ -66,6 +79,8 @@ export class SegmentJournal implements Journal {
   readonly #clock: Clock;
   readonly #segmentBytes: number;
   #last: number | undefined;
+  readonly #segments = new Map<string, { readonly version: string; readonly text: Buffer }>();
+  readonly #lines = new JournalLines();
 
   constructor(place: ObjectPlace, clock: Clock, segmentBytes = place.maxBytes / 2) {
     this.#place = place;
@@ -89,12 +104,32 @@ export class SegmentJournal implements Journal {
 
   async *read(filter: JournalFilter): AsyncIterable<JournalEntry> {
     try {
-      for (const { name } of await this.#place.list('journal')) {
-        const segment = await this.#place.get('journal', name);
-        if (segment !== undefined) yield* entriesOf(segment.text.split('\n'), filter, name);
+      await this.#takeIn();
+      if (filter.domain === undefined && filter.intent === undefined) {
+        for (const [name, { text }] of this.#segments) {
+          yield* entriesOf(text.toString('utf8').split('\n'), {}, name);
+        }
+        return;
+      }
+      for (const { segment, start, end } of this.#lines.of(filter)) {
+        const line = this.#segments.get(segment)?.text.toString('utf8', start, end) ?? '';
+        yield* entriesOf([line], filter, segment);
       }
     } catch (error) {
       throw translated('journal-unreadable', error);
+    }
+  }
+
+  /** Fetches the segments that are new or grew. */
+  async #takeIn(): Promise<void> {
+    for (const { name, version } of await this.#place.list('journal')) {
+      const known = this.#segments.get(name);
+      if (known !== undefined && known.version === version) continue;
+      const found = await this.#place.get('journal', name);
+      if (found === undefined) continue;
+      const text = Buffer.from(found.text);
+      this.#lines.feed(name, text.subarray(this.#lines.takenOf(name)));
+      this.#segments.set(name, { version: found.version, text });
     }
   }
 

@@ -25,7 +25,9 @@ export type Put =
 
 export interface ListedObject {
   readonly name: string;
-  /** When it was written last, as the service says. */
+  /** As of `StoredObject`. */
+  readonly version: string;
+  /** When it was made, or written last: as the service says. */
   readonly changedMs: number;
 }
 
@@ -58,7 +60,11 @@ export interface ObjectPlace {
   put(part: ObjectPart, name: string, text: string, expected: Expected): Promise<Put>;
   /** Removes a text; one that is not there is no error. @throws KeysError `keyring-unwritable` */
   remove(part: ObjectPart, name: string, erase?: string): Promise<void>;
-  /** All of a part, sorted by name. @throws KeysError `keyring-unreadable` */
-  list(part: ObjectPart): Promise<readonly ListedObject[]>;
+  /**
+   * All of a part whose names begin with `prefix`, sorted by name.
+   *
+   * @throws KeysError `keyring-unreadable`
+   */
+  list(part: ObjectPart, prefix?: string): Promise<readonly ListedObject[]>;
   close(): void;
 }

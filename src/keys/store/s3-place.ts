@@ -115,7 +115,7 @@ export class S3Place implements ObjectPlace {
     }
   }
 
-  async list(part: ObjectPart): Promise<readonly ListedObject[]> {
+  async list(part: ObjectPart, names = ''): Promise<readonly ListedObject[]> {
     const prefix = this.#prefix + FOLDERS[part];
     const found: ListedObject[] = [];
     let next: string | undefined;
@@ -123,13 +123,13 @@ export class S3Place implements ObjectPlace {
       do {
         const command = new ListObjectsV2Command({
           Bucket: this.#bucket,
-          Prefix: prefix,
+          Prefix: prefix + names,
           ...(next === undefined ? {} : { ContinuationToken: next }),
         });
         const page = await this.#client.send(command, this.#bound());
-        for (const { Key = '', LastModified } of page.Contents ?? []) {
+        for (const { Key = '', ETag: version = '', LastModified } of page.Contents ?? []) {
           const changedMs = LastModified?.getTime() ?? 0;
-          found.push({ name: Key.slice(prefix.length), changedMs });
+          found.push({ name: Key.slice(prefix.length), version, changedMs });
         }
         next = page.NextContinuationToken;
       } while (next !== undefined && found.length < MAX_LISTED);

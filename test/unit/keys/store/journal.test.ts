@@ -67,6 +67,28 @@ describe('journal in files', () => {
     assert.ok(found.length > 31);
   });
 
+  it('finds the entries of a domain among many, and those that others append later', async () => {
+    const journal = new FileJournal(dir, 20_000);
+    const domain = (n: number) => `d${n % 7}.example`;
+    const append = async (writer: FileJournal, from: number, to: number) => {
+      for (let n = from; n < to; n += 1) {
+        await writer.append(entry(`event-${n}`, { domain: domain(n), reason: 'é'.repeat(n) }));
+      }
+    };
+    const wanted = (to: number) =>
+      Array.from({ length: to }, (_, n) => n)
+        .filter((n) => n % 7 === 3)
+        .map((n) => `event-${n}`);
+    await append(journal, 0, 200);
+    assert.deepEqual(await events(journal, { domain: 'd3.example' }), wanted(200));
+    await appendFile(segment(), 'y'.repeat(200_000)); // half a line, in a segment that is over
+    await append(new FileJournal(dir, 20_000), 200, 260);
+    assert.deepEqual(await events(journal, { domain: 'd3.example' }), wanted(260));
+    await rm(path.join(dir, 'journal'), { recursive: true });
+    await append(new FileJournal(dir), 0, 10);
+    assert.deepEqual(await events(journal, { domain: 'd3.example' }), wanted(10));
+  });
+
   it('refuses an entry that is too large, or looks like a private key', async () => {
     const journal = new FileJournal(dir);
     const large = journal.append(entry('x', { reason: 'z'.repeat(20_000) }));

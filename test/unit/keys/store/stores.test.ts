@@ -224,6 +224,13 @@ for (const [kind, makePlace] of KINDS) {
         assert.deepEqual(await all({ domain: 'a.example' }), [entries[0], entries[2]]);
         assert.deepEqual(await all({ intent: 'i-1' }), [entries[0], entries[4]]);
         assert.deepEqual(await all({ domain: 'c.example' }), []);
+        await one.journal.append(entry(6, { domain: 'a.example', intent: 'i-2' }));
+        const events = async (filter: JournalFilter) =>
+          (await all(filter)).map(({ event }) => event);
+        assert.deepEqual(await events({ domain: 'a.example' }), ['event-1', 'event-3', 'event-6']);
+        assert.deepEqual(await events({ domain: 'a.example', intent: 'i-2' }), ['event-6']);
+        assert.deepEqual(await events({ domain: 'b.example', intent: 'i-2' }), []);
+        assert.equal((await events({})).length, 6);
       });
 
       it('loses none of many writers', async () => {
