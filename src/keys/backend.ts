@@ -52,7 +52,21 @@ export interface OrphanKey {
 export type OpenedKey =
   | { readonly kind: 'open'; readonly signer: Signer }
   /** `key`: only this one is concerned; `backend`: the others will fail in the same way. */
-  | { readonly kind: 'unusable'; readonly scope: 'key' | 'backend'; readonly reason: string };
+  | {
+      readonly kind: 'unusable';
+      readonly scope: 'key' | 'backend';
+      readonly reason: string;
+      /** Where the back end goes on trying. */
+      readonly later?: LaterKey;
+    };
+
+/** A key that may open later, by itself. */
+export interface LaterKey {
+  /** undefined as long as it is not open; once there, it stays. */
+  readonly signer: Signer | undefined;
+  /** Why it is not. */
+  readonly reason: string;
+}
 
 /** A back end at work: where private keys are made, kept and used. */
 export interface KeyBackend {

@@ -10,10 +10,20 @@ export interface OpenSigner {
   readonly signer: Signer;
 }
 
+/** An active key that is not open, and for which no other key of its family stands in. */
+export interface KeyFailure {
+  readonly key: ManifestKey;
+  readonly outcome: OpenedKey & { kind: 'unusable' };
+}
+
 /** What the keyring knows of one domain, ready for answering. */
-export interface DomainEntry {
+export interface DomainEntry extends EntryNow {
   readonly source: ManifestDomain;
   readonly subdomains: boolean;
+}
+
+/** What holds now: a key that did not open at first may open later, by itself. */
+interface EntryNow {
   /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
   readonly inPreparation: boolean;
   /** Why an active key of it does not open, and nothing stands in for it. */
@@ -21,7 +31,7 @@ export interface DomainEntry {
   /** What stands in for an active key that does not open: it signs, and somebody must look. */
   readonly standIn: string | undefined;
   readonly signers: readonly OpenSigner[];
-  readonly failures: readonly (OpenedKey & { kind: 'unusable' })[];
+  readonly failures: readonly KeyFailure[];
   readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
 }
 
@@ -46,7 +56,7 @@ export async function openDomain(
   parts: OpenDomainParts,
 ): Promise<DomainEntry> {
   const signers: OpenSigner[] = [];
-  const failures: (OpenedKey & { kind: 'unusable' })[] = [];
+  const failures: KeyFailure[] = [];
   const notes: string[] = [];
   for (const key of source.keys.filter((one) => KEY_STATE_ROWS[one.state].signs)) {
     const opened = await openKey(source, key, parts);
@@ -56,14 +66,76 @@ export async function openDomain(
       continue;
     }
     const retiring = await openRetiring(source, key, parts);
-    if (retiring === undefined) failures.push(opened);
+    if (retiring === undefined) failures.push({ key, outcome: opened });
     else {
       signers.push(retiring);
       const { selector } = retiring.key;
       notes.push(`${opened.reason}; the retiring key ${selector} goes on in its place`);
     }
   }
-  return entryOf(source, signers, failures, notes, parts.parentSigns);
+  const worked = { source, notes, parentSigns: parts.parentSigns };
+  if (failures.every(({ outcome }) => outcome.later === undefined)) {
+    return { source, subdomains: source.subdomains, ...entryNow(worked, signers, failures) };
+  }
+  return new UnsettledEntry(worked, signers, failures);
+}
+
+interface Worked {
+  readonly source: ManifestDomain;
+  readonly notes: readonly string[];
+  readonly parentSigns: boolean;
+}
+
+/** An entry with a key that its back end goes on trying: it is worked out anew for each question. */
+class UnsettledEntry implements DomainEntry {
+  readonly source: ManifestDomain;
+  readonly subdomains: boolean;
+  readonly #worked: Worked;
+  readonly #signers: readonly OpenSigner[];
+  readonly #failures: readonly KeyFailure[];
+
+  constructor(worked: Worked, signers: readonly OpenSigner[], failures: readonly KeyFailure[]) {
+    this.source = worked.source;
+    this.subdomains = worked.source.subdomains;
+    this.#worked = worked;
+    this.#signers = signers;
+    this.#failures = failures;
+  }
+
+  get inPreparation(): boolean {
+    return this.#now.inPreparation;
+  }
+
+  get broken(): string | undefined {
+    return this.#now.broken;
+  }
+
+  get standIn(): string | undefined {
+    return this.#now.standIn;
+  }
+
+  get signers(): readonly OpenSigner[] {
+    return this.#now.signers;
+  }
+
+  get failures(): readonly KeyFailure[] {
+    return this.#now.failures;
+  }
+
+  get answer(): EntryNow['answer'] {
+    return this.#now.answer;
+  }
+
+  get #now(): EntryNow {
+    const signers = [...this.#signers];
+    const failures: KeyFailure[] = [];
+    for (const failure of this.#failures) {
+      const signer = failure.outcome.later?.signer;
+      if (signer === undefined) failures.push(failure);
+      else signers.push({ key: failure.key, signer });
+    }
+    return entryNow(this.#worked, signers, failures);
+  }
 }
 
 type Opening =
@@ -100,24 +172,20 @@ async function openRetiring(
   return undefined;
 }
 
-function entryOf(
-  source: ManifestDomain,
+function entryNow(
+  { source, notes, parentSigns }: Worked,
   signers: readonly OpenSigner[],
-  failures: DomainEntry['failures'],
-  notes: readonly string[],
-  parentSigns: boolean,
-): DomainEntry {
-  const { domain, subdomains, keys } = source;
+  failures: readonly KeyFailure[],
+): EntryNow {
+  const { domain, keys } = source;
   const wasNeverActive = keys.every(
     (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
   );
-  const reasons = failures.map(({ reason }) => reason);
+  const reasons = failures.map(({ outcome }) => outcome.later?.reason ?? outcome.reason);
   const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
   const yields = broken !== undefined && parentSigns;
   const standIns = yields ? [...notes, `${broken}; the parent domain goes on`] : notes;
   const base = {
-    source,
-    subdomains,
     inPreparation: wasNeverActive || yields,
     broken,
     standIn: standIns.length > 0 ? standIns.join('; ') : undefined,

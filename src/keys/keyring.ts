@@ -26,7 +26,6 @@ const OPENED_AT_ONCE = 16;
  * (`keyring-holder.ts`).
  */
 export class Keyring implements SigningKeyring {
-  readonly fault: string | undefined;
   /** What works and should be looked at, one text each. */
   readonly warnings: readonly string[];
   readonly generation: number;
@@ -36,12 +35,13 @@ export class Keyring implements SigningKeyring {
   readonly files: ReadonlyMap<string, string>;
   readonly snapshot: KeyringSnapshot;
   readonly #entries: ReadonlyMap<string, DomainEntry>;
+  readonly #fault: () => string | undefined;
 
   constructor(
     snapshot: KeyringSnapshot,
     entries: ReadonlyMap<string, DomainEntry>,
     warnings: readonly string[],
-    fault: string | undefined,
+    fault: () => string | undefined,
   ) {
     this.generation = snapshot.generation;
     this.generations = snapshot.generations;
@@ -49,7 +49,11 @@ export class Keyring implements SigningKeyring {
     this.snapshot = snapshot;
     this.#entries = entries;
     this.warnings = warnings;
-    this.fault = fault;
+    this.#fault = fault;
+  }
+
+  get fault(): string | undefined {
+    return this.#fault();
   }
 
   /** The signing domains, sorted. */
@@ -145,7 +149,7 @@ export async function buildKeyring(
   );
   const failures = await backends.connect(used, reopen);
   if (failures.length > 0 && previous === undefined) {
-    return { keyring: new Keyring(snapshot, new Map(), [], failures[0]?.message), failures };
+    return { keyring: new Keyring(snapshot, new Map(), [], () => failures[0]?.message), failures };
   }
   const entries = new Map<string, DomainEntry>();
   const todo: ManifestDomain[] = [];
@@ -173,10 +177,13 @@ export async function buildKeyring(
   };
   await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openNext));
   const warnings = [...backends.warnings, ...warningsOf(entries)];
-  const fault =
-    entries.size === 0 && options.mayBeEmpty !== true
-      ? `the keyring in ${options.dir} has no domain`
-      : faultOf([...entries.values()]);
+  const isEmpty = entries.size === 0 && options.mayBeEmpty !== true;
+  const where = options.store?.kind === 'file' ? options.dir : (options.store?.kind ?? options.dir);
+  const emptiness = isEmpty ? `the keyring in ${where} has no domain` : undefined;
+  const failing = new Set([...entries.values()].filter(({ signers }) => signers.length === 0));
+  // As soon as one domain has a key, the fault is over; most keyrings never have one.
+  const fault = () =>
+    emptiness ?? (failing.size < entries.size ? undefined : faultOf([...failing]));
   return { keyring: new Keyring(snapshot, entries, warnings, fault), failures };
 }
 
@@ -198,8 +205,9 @@ function isSignedByParent(previous: Keyring | undefined, domain: string): boolea
 /** All active keys fail, and for a reason that concerns the whole back end. */
 function faultOf(entries: readonly DomainEntry[]): string | undefined {
   if (entries.some(({ signers }) => signers.length > 0)) return undefined;
-  const failures = entries.flatMap((entry) => entry.failures);
-  return failures.every(({ scope }) => scope === 'backend') ? failures[0]?.reason : undefined;
+  const outcomes = entries.flatMap((entry) => entry.failures.map(({ outcome }) => outcome));
+  const isBackend = outcomes.every(({ scope }) => scope === 'backend');
+  return isBackend ? (outcomes[0]?.later?.reason ?? outcomes[0]?.reason) : undefined;
 }
 
 function warningsOf(entries: ReadonlyMap<string, DomainEntry>): string[] {
