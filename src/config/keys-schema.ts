@@ -11,7 +11,7 @@ export const keysSchema: convict.Schema<Config['keys']> = {
   dir: setting(
     directory,
     'keys',
-    'Directory of the keyring: the manifests of domains and the encrypted private keys. With another `keys.store.kind` than `file` nothing of it is used.',
+    'Directory of the keyring: the manifests of domains, the encrypted private keys, the journal, the reports of relays. Not used with another `keys.store.kind` than `file`.',
   ),
   masterKeyFile: setting(
     file,
@@ -37,7 +37,7 @@ export const keysSchema: convict.Schema<Config['keys']> = {
     kind: setting(
       oneOf('file', 'kubernetes', 's3'),
       'file',
-      'Where the keyring is kept: `file`: in `keys.dir`. `kubernetes`: in ConfigMaps, by the service account of the pod. `s3`: in a bucket, with the credentials that the AWS SDK finds.',
+      'Where the keyring is kept. `file`: in `keys.dir`. `kubernetes`: in ConfigMaps, by the service account of the pod. `s3`: in a bucket, with the credentials that the AWS SDK finds. Private keys stand there only encrypted: under the master key, or wrapped by KMS.',
     ),
     kubernetes: {
       server: setting(

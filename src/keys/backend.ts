@@ -14,6 +14,8 @@ export interface BackendOptions {
    * `keys create`, `keys import` and `demo` say so.
    */
   readonly masterKey: 'must-exist' | 'make-if-first';
+  /** `keys.store`: where it is not `file`, what has no service of its own goes into the manifest. */
+  readonly store?: { readonly kind: string } | undefined;
 }
 
 /** A key as the manifest names it, with the public half that its signatures must fit. */

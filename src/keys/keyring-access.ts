@@ -13,9 +13,9 @@ export interface KeyringAccess {
 }
 
 /**
- * Access to a keyring on disk.
+ * Access to a keyring.
  *
- * @param place `keys.dir` and `keys.masterKeyFile`
+ * @param place `keys.dir`, `keys.masterKeyFile`, `keys.store`
  */
 export function keyringAccess(
   place: Pick<BackendOptions, 'dir' | 'masterKeyFile'> & StorePlace,
