@@ -30,7 +30,8 @@ export function giveAwsCredentials(): void {
   process.env.AWS_SECRET_ACCESS_KEY ??= 'test';
 }
 
-function testPlace(place: StorePlace, end: () => Promise<void>): TestPlace {
+/** @param end what there is to end besides the stores */
+export function testPlace(place: StorePlace, end: () => Promise<void>): TestPlace {
   const opened: OpenedStore[] = [];
   return {
     place,
@@ -51,6 +52,11 @@ export async function filePlace(): Promise<TestPlace> {
   return testPlace({ dir: path.join(root, 'keys') }, async () => {
     await rm(root, { recursive: true, force: true });
   });
+}
+
+export function kubernetesSetting(changes: Partial<StoreSetting['kubernetes']>): StoreSetting {
+  const kubernetes = { ...SETTINGS.kubernetes, ...changes };
+  return { ...SETTINGS, kind: 'kubernetes', kubernetes };
 }
 
 export function kubernetesPlace(api: FakeKubernetes, changes = {}): TestPlace {

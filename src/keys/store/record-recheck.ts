@@ -30,7 +30,7 @@ export interface RecordRecheckParts {
   readonly random?: () => number;
 }
 
-interface Record {
+interface KeyAt {
   readonly domain: string;
   readonly key: ManifestKey;
 }
@@ -52,7 +52,7 @@ export class RecordRecheck {
   readonly #parts: RecordRecheckParts;
   /** Names that are not well: how often in a row, and whether it was said in this round. */
   readonly #unwell = new Map<string, number>();
-  #round: Record[] = [];
+  #round: KeyAt[] = [];
   #waitMs = 0;
   #underWay = new Set<Promise<void>>();
   #cancel: (() => void) | undefined;
@@ -93,7 +93,7 @@ export class RecordRecheck {
   #beginRound(): void {
     const { keyring, intervalMs, random = Math.random } = this.#parts;
     const records = [...(keyring()?.snapshot.domains.values() ?? [])].flatMap(({ domain, keys }) =>
-      keys.filter(isInUse).map((key): Record => ({ domain, key })),
+      keys.filter(isInUse).map((key): KeyAt => ({ domain, key })),
     );
     const names = new Set(records.map(nameOf));
     for (const name of this.#unwell.keys()) if (!names.has(name)) this.#unwell.delete(name);
@@ -118,7 +118,7 @@ export class RecordRecheck {
     this.#underWay.add(work);
   }
 
-  async #check(record: Record): Promise<void> {
+  async #check(record: KeyAt): Promise<void> {
     const { lookup, onFinding, onWell } = this.#parts;
     const { domain, key } = record;
     const { selector } = key;
@@ -144,6 +144,6 @@ function isInUse(key: ManifestKey): boolean {
   return record === 'key' && !fresh;
 }
 
-function nameOf({ domain, key }: Record): string {
+function nameOf({ domain, key }: KeyAt): string {
   return `${key.selector}._domainkey.${domain}`;
 }

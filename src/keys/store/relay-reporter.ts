@@ -44,6 +44,9 @@ const PROBES_AT_ONCE = 4;
 const FIRST_RETRY_MS = 10_000;
 const LAST_RETRY_MS = 300_000;
 const TROUBLE_MS = 3_600_000;
+/** A relay that was killed leaves its report; nobody goes by one that is so old. */
+const FORGOTTEN_MS = 7 * 86_400_000;
+const PRUNE_MS = 86_400_000;
 
 /**
  * Tries the keys that were never active, with this relay's credentials, and reports. Called after
@@ -55,6 +58,7 @@ export class RelayReporter {
   readonly #probes = new Map<string, Probe>();
   #written: { readonly text: string; readonly atMs: number } | undefined;
   #troubleMs: number | undefined;
+  #prunedMs: number | undefined;
   #work: Promise<void> | undefined;
   #stopped = false;
 
@@ -99,6 +103,24 @@ export class RelayReporter {
     await Promise.all(Array.from({ length: PROBES_AT_ONCE }, probeNext));
     if (this.#stopped) return;
     await this.#write();
+    await this.#prune();
+  }
+
+  /** Pods have new names each time, and some are killed. */
+  async #prune(): Promise<void> {
+    const { reports, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    if (this.#troubleMs !== undefined) return;
+    if (this.#prunedMs !== undefined && nowMs - this.#prunedMs < PRUNE_MS) return;
+    this.#prunedMs = nowMs;
+    try {
+      for (const { relay, at } of await reports.read()) {
+        const isForgotten = clock.wallMs() - Date.parse(at) > FORGOTTEN_MS;
+        if (isForgotten) await reports.remove(relay);
+      }
+    } catch (error) {
+      if (!(error instanceof KeysError)) throw error; // another day
+    }
   }
 
   async #probe(domain: string, key: ManifestKey): Promise<void> {

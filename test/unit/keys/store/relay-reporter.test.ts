@@ -111,6 +111,19 @@ describe('relay reports', () => {
     assert.deepEqual(await readdir(path.join(place.dir, 'relays')), []);
   });
 
+  it('of relays that were killed are forgotten after a week', async () => {
+    const reports = new FileReports(place.dir);
+    const report = await look();
+    const old = new Date(clock.wallMs() - 8 * 86_400_000).toISOString();
+    await reports.write({ ...report, relay: 'killed', at: old });
+    const late = new Date(clock.wallMs() - 6 * 86_400_000).toISOString();
+    await reports.write({ ...report, relay: 'late', at: late });
+    clock.advance(86_400_000);
+    await look();
+    const left = (await reports.read()).map(({ relay }) => relay);
+    assert.deepEqual(left, ['late', 'relay-1']);
+  });
+
   it('that cannot be written are said once and hinder nothing', async () => {
     await writeFile(path.join(place.dir, 'relays'), 'no directory');
     for (let n = 0; n < 3; n += 1) {
