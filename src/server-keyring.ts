@@ -87,6 +87,7 @@ export class ServerKeyring {
   static async load(parts: ServerKeyringParts): Promise<ServerKeyring> {
     const keyring = new ServerKeyring(parts);
     const prepared = await keyring.prepare();
+    if (prepared.kind === 'kept') throw prepared.error;
     prepared.commit();
     keyring.warn('start');
     return keyring;
@@ -107,11 +108,9 @@ export class ServerKeyring {
     this.holder.close();
   }
 
-  /** Reads it anew, for a reload of everything. @throws WaxsealError when nothing can be taken */
-  async prepare(): Promise<Extract<PreparedKeyring, { kind: 'loaded' }>> {
-    const prepared = await this.holder.prepare();
-    if (prepared.kind === 'kept') throw prepared.error;
-    return prepared;
+  /** Reads it anew, for a reload of everything. Never throws. */
+  async prepare(): Promise<PreparedKeyring> {
+    return await this.holder.prepare();
   }
 
   /** Logs the warnings of the keyring in force; at a change only those that are new. */

@@ -28,8 +28,9 @@ export interface Server {
   /** `host:port` of each listening socket, with the port that it really has. */
   readonly listening: readonly string[];
   /**
-   * Reads keyring, certificates, users file and client list again and swaps all of them; if one is
-   * bad, none, and the log says why. Never rejects.
+   * Reads certificates, users file and client list again and swaps all of them, and the keyring
+   * with them; if one is bad, none, and the log says why. What is bad of the keyring keeps its old
+   * state, and the rest is taken. Never rejects.
    */
   reload(): Promise<void>;
   /**
@@ -142,15 +143,20 @@ async function reload(
 ): Promise<void> {
   const { log } = parts;
   try {
-    // Everything is read and checked before anything is swapped, and nothing waits in between.
+    // Everything is read and checked before anything is swapped, and nothing waits in between. What
+    // is wrong with a part of the keyring concerns that part alone (decision 015).
     const access = await readAccess(await parts.reloadConfig());
     const next = await keyring.prepare();
     listener.update(access);
-    next.commit();
-    keyring.warn('reload');
-    const what = ['keyring', 'tls', 'users', 'clients.allow'];
-    log.reloaded({ what, by: 'signal', generation: next.keyring.generation });
-    for (const complaint of next.complaints) log.reloadFailed({ reason: withHint(complaint) });
+    const what = ['tls', 'users', 'clients.allow'];
+    if (next.kind === 'loaded') {
+      next.commit();
+      keyring.warn('reload');
+      what.unshift('keyring');
+    }
+    log.reloaded({ what, by: 'signal', generation: keyring.holder.keyring?.generation });
+    const complaints = next.kind === 'loaded' ? next.complaints : [next.error];
+    for (const complaint of complaints) log.reloadFailed({ reason: withHint(complaint) });
   } catch (error) {
     log.reloadFailed({ reason: withHint(error) });
   }

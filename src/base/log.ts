@@ -15,7 +15,7 @@ export interface Log {
   draining(record: { reason: string; sessions: number }): void;
   stopped(record: { drained: boolean }): void;
   reloaded(record: ReloadRecord): void;
-  /** A reload failed; the old state stays in force. */
+  /** A reload, or a part of it, failed; what that is about stays as it was. */
   reloadFailed(record: { reason: string }): void;
   /** A running relay could not take the keyring, or a part of it; what was in force stays. */
   keyringTrouble(record: { reason: string }): void;
@@ -147,7 +147,10 @@ export function createLog(options: LogOptions): Log {
     stopped: (record) => logger.info({ event: 'stopped', ...record }, 'stopped'),
     reloaded: (record) => logger.info({ event: 'reloaded', ...record }, 'reloaded'),
     reloadFailed: (record) =>
-      logger.error({ event: 'reload-failed', ...record }, 'reload failed, the old state stays'),
+      logger.error(
+        { event: 'reload-failed', ...record },
+        'reload failed, the old state of what it is about stays',
+      ),
     keyringTrouble: (record) =>
       logger.error({ event: 'keyring-trouble', ...record }, 'the keyring was not taken as it is'),
     keyringWell: (record) =>

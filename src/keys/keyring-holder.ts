@@ -27,7 +27,11 @@ export type KeyringReload =
 
 /** A keyring that was read and is not in force yet. */
 export type PreparedKeyring =
-  | (Extract<KeyringReload, { kind: 'loaded' }> & { readonly commit: () => void })
+  | (Extract<KeyringReload, { kind: 'loaded' }> & {
+      /** It says or can do something else than the one in force. */
+      readonly isNew: boolean;
+      readonly commit: () => void;
+    })
   | Extract<KeyringReload, { kind: 'kept' }>;
 
 /** What is in force, with where it came from. */
@@ -132,8 +136,9 @@ export class KeyringHolder implements SigningKeyring {
         if (!retry) return error === undefined ? undefined : { kind: 'kept', error };
       }
       const prepared = await this.#build(merge, false);
-      if (prepared.kind === 'loaded') prepared.commit();
-      return prepared;
+      if (prepared.kind === 'kept') return prepared;
+      prepared.commit();
+      return prepared.isNew ? prepared : undefined;
     });
   }
 
@@ -183,17 +188,18 @@ export class KeyringHolder implements SigningKeyring {
         return { kind: 'kept', error: failures[0] };
       }
       const complaints = [...merge.complaints, ...failures, ...worseOf(keyring)];
-      const nothingNew =
-        before !== undefined &&
-        isUnchanged(before.shards, merge, before.keyring.snapshot) &&
-        previous?.broken.size === keyring.broken.size;
+      const isNew =
+        before === undefined ||
+        !isUnchanged(before.shards, merge, before.keyring.snapshot) ||
+        previous?.broken.size !== keyring.broken.size ||
+        previous.standIns.size > keyring.standIns.size;
       const [first] = complaints;
       const commit = this.#committer({ keyring, shards: merge.shards }, merge);
-      if (nothingNew && first !== undefined) {
+      if (!isNew && first !== undefined) {
         commit(); // the same keys; what was confirmed counts
         return { kind: 'kept', error: first };
       }
-      return { kind: 'loaded', keyring, complaints, commit };
+      return { kind: 'loaded', keyring, complaints, isNew, commit };
     } catch (error) {
       return { kind: 'kept', error: knownError(error) };
     }

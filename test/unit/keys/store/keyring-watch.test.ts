@@ -133,6 +133,15 @@ describe('a relay and its keyring', () => {
     clock.advance(1000);
     await watch.look();
     assert.equal(selectors('b.example'), 'unusable', 'not yet');
+    await rename(file, `${file}.away`);
+    clock.advance(4000);
+    const told = reloads.length;
+    await watch.look();
+    assert.equal(reloads.length, told, 'a retry that changes nothing says nothing');
+    await rename(`${file}.away`, file);
+    clock.advance(5000);
+    await watch.look();
+    assert.equal(selectors('b.example'), 'unusable', 'each time later');
     clock.advance(5000);
     await watch.look();
     assert.deepEqual(selectors('b.example'), ['wx202611e1']);
