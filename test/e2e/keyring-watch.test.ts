@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MailLab } from '../support/mail-lab.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -23,6 +23,27 @@ describe('waxseal serve, while its keyring changes', function () {
   afterEach(async () => {
     client?.close();
     await lab?.stop();
+  });
+
+  it('reports what it can use, and says which records DNS does not show', async () => {
+    await lab.stop();
+    lab = await MailLab.start({ 'sink.test': {} }, ['signer.test'], { keys: { recheckMs: 1000 } });
+    const folder = join(lab.waxseal.dir, 'keys', 'relays');
+    await lab.waxseal.cli('keys', 'create', 'signer.test');
+    await waitFor('the report on the new keys', async () => {
+      const [name = ''] = await readdir(folder);
+      const report = JSON.parse(await readFile(join(folder, name), 'utf8'));
+      return report.generation === 3 && report.keys.length === 2 && report.keys[0].usable;
+    });
+    const findings = () =>
+      lab.waxseal.records.filter(({ event }) => event === 'record-finding').map(({ name }) => name);
+    await waitFor('both findings', () => new Set(findings()).size === 2);
+    assert.match(findings().join(), /wx\d{6}e1\._domainkey\.signer\.test/);
+    client = await RawClient.session(lab.waxseal.port);
+    assert.match(await client.send(...MAIL), /^250 /);
+    client.close();
+    await lab.waxseal.end();
+    assert.deepEqual(await readdir(folder), []);
   });
 
   const selectors = () => {
