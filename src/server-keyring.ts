@@ -15,6 +15,12 @@ import { keyringOptions } from './server-material.ts';
 
 /** The same trouble is said again after this time, not at every look. */
 const REPEAT_MS = 3_600_000;
+/** A service that does not answer once is no trouble yet; the third look in a row says so. */
+const PASSING_CODES: ReadonlySet<string> = new Set([
+  'keyring-unreadable',
+  'kubernetes-unreachable',
+]);
+const PASSING_LOOKS = 3;
 /** Warnings of one change that are logged; the rest is counted. */
 const MAX_WARNINGS = 50;
 /** Answers that the re-check of records may take from memory are this old at most. */
@@ -38,6 +44,7 @@ export class ServerKeyring {
   readonly #recheck: RecordRecheck;
   #warned: ReadonlySet<string> = new Set();
   #reportTrouble: string | undefined;
+  #failedLooks = 0;
   #trouble: { readonly text: string; readonly atMs: number } | undefined;
 
   private constructor({ config, log, clock, version }: ServerKeyringParts) {
@@ -142,6 +149,8 @@ export class ServerKeyring {
   }
 
   #complain(error: WaxsealError): void {
+    this.#failedLooks += 1;
+    if (PASSING_CODES.has(error.code) && this.#failedLooks < PASSING_LOOKS) return;
     const text = withHint(error);
     const nowMs = this.#clock.monotonicMs();
     const last = this.#trouble;
@@ -160,6 +169,7 @@ export class ServerKeyring {
   #onLook(): void {
     this.#reporter.onLook();
     const { fault, keyring } = this.holder;
+    if (this.holder.isConfirmed) this.#failedLooks = 0;
     if (this.#trouble === undefined || fault !== undefined || keyring === undefined) return;
     if (this.holder.isConfirmed && keyring.standIns.size === 0) {
       this.#trouble = undefined;

@@ -3,6 +3,8 @@ import type { BackendOptions, KeyBackend } from './backend.ts';
 import type { BackendName } from './backend-names.ts';
 import { BACKENDS } from './backends.ts';
 import type { KeyringStore } from './keyring-store.ts';
+import type { Journal } from './store/journal.ts';
+import type { RelayReport } from './store/relay-reports.ts';
 import { openStore, type StorePlace } from './store/stores.ts';
 
 /** What an operation on the keyring works with. */
@@ -10,6 +12,15 @@ export interface KeyringAccess {
   readonly store: KeyringStore;
   readonly clock: Clock;
   connect(name: BackendName, masterKey: BackendOptions['masterKey']): Promise<KeyBackend>;
+}
+
+/** A keyring with what lies beside it. */
+export interface OpenedKeyring extends KeyringAccess {
+  readonly journal: Journal;
+  /** What relays say; empty where none reports. */
+  reports(): Promise<readonly RelayReport[]>;
+  /** Ends the connections of its store. */
+  close(): void;
 }
 
 /**
@@ -20,9 +31,13 @@ export interface KeyringAccess {
 export function keyringAccess(
   place: Pick<BackendOptions, 'dir' | 'masterKeyFile'> & StorePlace,
   clock: Clock,
-): KeyringAccess {
+): OpenedKeyring {
+  const { store, journal, reports, close } = openStore(place, clock);
   return {
-    store: openStore(place, clock).store,
+    store,
+    journal,
+    reports: async () => await reports.read(),
+    close,
     clock,
     connect: (name, masterKey) => BACKENDS[name].connect({ ...place, masterKey }),
   };

@@ -18,8 +18,8 @@ export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
     readonly mayBeEmpty?: boolean;
   };
 
-/** Keys opened at the same time; each waits for the disk most of the time. */
-const OPENED_AT_ONCE = 16;
+/** Domains opened at the same time; each waits for the disk, or the network, most of the time. */
+const OPENED_AT_ONCE = 64;
 
 /**
  * All signing domains with their opened keys. It never changes; a reload makes another

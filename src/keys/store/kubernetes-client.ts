@@ -112,8 +112,7 @@ export class KubernetesClient {
 
   async #send(request: KubernetesRequest, token: string): Promise<KubernetesAnswer> {
     const agent = await this.#connect();
-    const { timeoutMs } = this.#options;
-    const signal = AbortSignal.timeout(timeoutMs);
+    const signal = AbortSignal.timeout(this.#options.timeoutMs);
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     const url = new URL(request.path, this.#server);
     const options: https.RequestOptions = {
@@ -130,8 +129,8 @@ export class KubernetesClient {
     try {
       return await exchange(protocol === 'https:' ? https : http, url, options, body);
     } catch (error) {
-      // A connection of before the authority was replaced must not keep the old one alive.
-      if (!signal.aborted) this.close();
+      // The authority may have been replaced: its file is read again for the next connection.
+      if (/CERT|VERIFY|ISSUER/.test(systemCode(error) ?? '')) this.close();
       throw this.#unreachable(error, signal.aborted);
     }
   }
@@ -157,6 +156,13 @@ function exchange(
   body: string | undefined,
 ): Promise<KubernetesAnswer> {
   return new Promise((resolve, reject) => {
+    const refuse = (error: unknown) => {
+      // The server closed an idle connection just now; asking again changes nothing.
+      const isStale = request.reusedSocket && systemCode(error) === 'ECONNRESET';
+      if (isStale && options.method === 'GET') {
+        resolve(exchange(transport, url, options, body)); // each stale one is used up by this
+      } else reject(error);
+    };
     const request = transport.request(url, options, (response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -179,7 +185,7 @@ function exchange(
         }
       });
     });
-    request.on('error', reject);
+    request.on('error', refuse);
     request.end(body);
   });
 }

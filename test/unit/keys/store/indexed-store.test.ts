@@ -134,6 +134,18 @@ describe('keyring in ConfigMaps', () => {
     await assert.rejects(store.read(), { code: 'keyring-unreadable', message: /401/ });
   });
 
+  it('asks again when the server closed an idle connection just then', async () => {
+    const { store } = place.open();
+    await put(store, 'a.example');
+    let hangUps = 0;
+    api.onRequest = () => {
+      hangUps += 1;
+      return hangUps === 1 ? 'hang-up' : undefined;
+    };
+    assert.equal((await store.read()).generation, 1);
+    assert.equal(hangUps, 2);
+  });
+
   it('never shows the token when the API cannot be reached', async () => {
     const { store } = place.open();
     api.onRequest = () => 'hang-up';
