@@ -8,6 +8,13 @@ import type { ManifestDomain, ManifestKey } from './manifest.ts';
 export interface OpenSigner {
   readonly key: ManifestKey;
   readonly signer: Signer;
+  /** Signs where this one fails while it is in use; see `SigningKey.fallback`. */
+  readonly fallback?: FallBack | undefined;
+}
+
+export interface FallBack {
+  readonly key: ManifestKey;
+  readonly outcome: OpenedKey;
 }
 
 /** An active key that is not open, and for which no other key of its family stands in. */
@@ -43,7 +50,11 @@ export interface OpenDomainParts {
   /** Until now a parent domain signs for it. */
   readonly parentSigns: boolean;
   readonly open: (domain: string, key: ManifestKey) => Promise<OpenedKey>;
+  /** The key of the same domain that may sign in place of one whose back end does not answer. */
+  readonly fallBackFor?: FallBackFor | undefined;
 }
+
+export type FallBackFor = (domain: ManifestDomain, key: ManifestKey) => ManifestKey | undefined;
 
 /**
  * Opens the active keys of a domain. For one that does not open stands in, in this order: the same
@@ -61,7 +72,8 @@ export async function openDomain(
   for (const key of source.keys.filter((one) => KEY_STATE_ROWS[one.state].signs)) {
     const opened = await openKey(source, key, parts);
     if (opened.kind === 'open') {
-      signers.push({ key, signer: opened.signer });
+      const fallback = await openFallBack(source, key, parts);
+      signers.push({ key, signer: opened.signer, fallback });
       if (opened.note !== undefined) notes.push(opened.note);
       continue;
     }
@@ -130,7 +142,7 @@ class UnsettledEntry implements DomainEntry {
     const signers = [...this.#signers];
     const failures: KeyFailure[] = [];
     for (const failure of this.#failures) {
-      const signer = failure.outcome.later?.signer;
+      const signer = signerNow(failure.outcome);
       if (signer === undefined) failures.push(failure);
       else signers.push({ key: failure.key, signer });
     }
@@ -154,6 +166,21 @@ async function openKey(
   if (opened.kind === 'open' || known === undefined) return opened;
   const note = `${opened.reason}; the key as it was opened before goes on, until a restart`;
   return { kind: 'open', signer: known.signer, note };
+}
+
+/** One that does not open is missed only when it is needed, and then the message waits. */
+async function openFallBack(
+  source: ManifestDomain,
+  main: ManifestKey,
+  { before, open, fallBackFor }: OpenDomainParts,
+): Promise<FallBack | undefined> {
+  const key = fallBackFor?.(source, main);
+  if (key === undefined) return undefined;
+  const known = before?.signers.find((one) => one.fallback?.key.selector === key.selector);
+  const { fallback } = known ?? {};
+  const isOpen = fallback !== undefined && signerNow(fallback.outcome) !== undefined;
+  if (isOpen && isSameKey(fallback.key, key)) return fallback;
+  return { key, outcome: await open(source.domain, key) };
 }
 
 async function openRetiring(
@@ -202,9 +229,23 @@ function entryNow(
   return { ...base, answer: { kind: 'keys', domain, keys: signing } };
 }
 
-function signingKey(domain: string, { key, signer }: OpenSigner): SigningKey {
+function signingKey(domain: string, { key, signer, fallback }: OpenSigner): SigningKey {
   const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
-  return { domain, selector: key.selector, signer, signatureBytes };
+  const own = { domain, selector: key.selector, signer, signatureBytes };
+  if (fallback === undefined) return own;
+  return {
+    ...own,
+    get fallback(): SigningKey | undefined {
+      const other = signerNow(fallback.outcome);
+      return other === undefined
+        ? undefined
+        : signingKey(domain, { key: fallback.key, signer: other });
+    },
+  };
+}
+
+function signerNow(outcome: OpenedKey): Signer | undefined {
+  return outcome.kind === 'open' ? outcome.signer : outcome.later?.signer;
 }
 
 /** The same private half, kept in the same place; its state and its times do not matter. */

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import type { BackendOptions } from './backend.ts';
 import { ConnectedBackends } from './connected-backends.ts';
-import { type DomainEntry, openDomain } from './domain-entry.ts';
+import { type DomainEntry, type FallBackFor, openDomain } from './domain-entry.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import type { KeyringSnapshot } from './keyring-store.ts';
@@ -16,6 +16,8 @@ export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
   StorePlace & {
     /** True: a keyring without any domain is no fault; default false. */
     readonly mayBeEmpty?: boolean;
+    /** Which key may stand in for one whose back end does not answer; default none. */
+    readonly fallBackFor?: FallBackFor | undefined;
   };
 
 /** Domains opened at the same time; each waits for the disk, or the network, most of the time. */
@@ -170,6 +172,7 @@ export async function buildKeyring(
         reopen: (key) => again && backends.isLocal(key.backend),
         parentSigns: isSignedByParent(previous, source.domain),
         open: (domain, key) => backends.open(domain, key),
+        fallBackFor: options.fallBackFor,
       });
       entries.set(source.domain, entry);
       await nextTurn();

@@ -99,6 +99,23 @@ describe('opening a domain', () => {
     }
   });
 
+  it('has the fall-back of an active key at hand, and opens it once', async () => {
+    const keys = [key('r1', 'active'), key('r2', 'verified')];
+    const fallBackFor = (_: ManifestDomain, main: ManifestKey) =>
+      main.selector === 'r1' ? keys[1] : undefined;
+    const entry = await openDomain(domain(...keys), { ...parts, fallBackFor });
+    assert.deepEqual(selectors(entry.answer), ['r1']);
+    assert.ok(entry.answer.kind === 'keys');
+    assert.equal(entry.answer.keys[0]?.fallback?.selector, 'r2');
+    assert.deepEqual(asked, ['r1', 'r2']);
+    await openDomain(domain(...keys), { ...parts, fallBackFor, before: entry });
+    assert.deepEqual(asked, ['r1', 'r2']);
+    broken = new Set(['r2']);
+    const without = await openDomain(domain(...keys), { ...parts, fallBackFor });
+    assert.ok(without.answer.kind === 'keys');
+    assert.equal(without.answer.keys[0]?.fallback, undefined);
+  });
+
   it('signs as soon as the back end has opened a key that it went on trying', async () => {
     const later: { signer: Signer | undefined; reason: string } & LaterKey = {
       signer: undefined,
