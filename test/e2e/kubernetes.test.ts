@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import type { StoreSetting } from '../../src/config/config.ts';
 import { kubernetesSetting, type TestPlace, testPlace } from '../support/keyring-stores.ts';
 import { requirePeer } from '../support/peers.ts';
@@ -117,5 +118,12 @@ describe('keyring in ConfigMaps of a real Kubernetes API server', function () {
       return true;
     });
     await strict.end();
+    assert.ok(kubernetes !== undefined);
+    for (const account of ['relay-waxseal', 'relay-waxseal-keyring-operator']) {
+      const token = await readFile(await kubernetes.tokenFile('mail', account), 'utf8');
+      const where = '/api/v1/namespaces/mail/secrets';
+      const answer = await kubernetes.request('GET', where, undefined, token);
+      assert.equal(answer.status, 403, account);
+    }
   });
 });

@@ -112,7 +112,17 @@ export class RealKubernetes {
       '--show-only',
       `templates/${name}.yaml`,
     ]);
-    const args = ['template', 'relay', chart, '--namespace', namespace, ...shown, ...sets];
+    const version = ['--kube-version', '1.36.0'];
+    const args = [
+      'template',
+      'relay',
+      chart,
+      '--namespace',
+      namespace,
+      ...version,
+      ...shown,
+      ...sets,
+    ];
     const { stdout } = await run(helm, args);
     for (const document of parseAllDocuments(stdout)) {
       const manifest = document.toJS() as Manifest;
