@@ -74,7 +74,7 @@ export class RealKubernetes {
   }
 
   /** As an administrator. */
-  async request(method: string, where: string, body?: unknown, token = this.#adminToken) {
+  async request(method: string, where: string, body?: unknown, token: string = this.#adminToken) {
     this.#ca ??= await readFile(this.caFile);
     const ca = this.#ca;
     return await new Promise<{ status: number; text: string }>((resolve, reject) => {
