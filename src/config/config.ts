@@ -77,7 +77,14 @@ export interface Config {
     };
   };
   readonly publishers: readonly PublisherConfig[];
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    readonly watchMs: number;
+    readonly maxStaleMs: number;
+    readonly recheckMs: number;
+    readonly store: StoreSetting;
+  };
   /** AWS KMS; `KmsSettings` in `keys/kms/`. */
   readonly kms: {
     readonly regions: readonly string[];
@@ -111,6 +118,26 @@ export interface Config {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+}
+
+/** Where the keyring is kept. */
+export interface StoreSetting {
+  readonly kind: 'file' | 'kubernetes' | 's3';
+  readonly kubernetes: {
+    readonly server: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly tokenFile: string;
+    readonly caFile: string;
+  };
+  readonly s3: {
+    readonly bucket: string;
+    readonly prefix: string;
+    readonly region: string;
+    readonly endpoint: string;
+  };
+  readonly timeoutMs: number;
+  readonly domainsPerShard: number;
 }
 
 export type TlsSetting = 'none' | 'opportunistic' | 'encrypt' | 'verify';

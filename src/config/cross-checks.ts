@@ -21,6 +21,7 @@ export const crossChecks: readonly ((config: Config) => readonly Finding[])[] = 
   checkSignedHeaders,
   checkHopCredentials,
   checkMasterKeyPlace,
+  checkKeyringStore,
 ];
 
 function error(key: string, message: string): Finding {
@@ -232,7 +233,40 @@ function checkHopCredentials({ route, smarthost }: Config): readonly Finding[] {
   });
 }
 
+/** A keyring's ConfigMaps are named after it, and so is a label of theirs (RFC 1123 section 2.1). */
+const OBJECT_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+function checkKeyringStore({ keys: { store, watchMs, maxStaleMs } }: Config): readonly Finding[] {
+  const findings: Finding[] = [];
+  const { kind, kubernetes, s3 } = store;
+  if (kind === 's3' && s3.bucket === '') {
+    findings.push(error('keys.store.s3.bucket', 'is needed when keys.store.kind is s3'));
+  }
+  if (kind === 'kubernetes' && !/^https?:\/\//.test(kubernetes.server)) {
+    findings.push(error('keys.store.kubernetes.server', 'must be a URL that begins with https://'));
+  }
+  if (kind === 'kubernetes' && kubernetes.server.startsWith('http://')) {
+    findings.push(
+      warning('keys.store.kubernetes.server', 'is plain HTTP: the token can be read on the way'),
+    );
+  }
+  if (!OBJECT_NAME.test(kubernetes.name)) {
+    const message = 'must be letters in lower case, digits and hyphens, at most 63';
+    findings.push(error('keys.store.kubernetes.name', message));
+  }
+  if (watchMs * 3 > maxStaleMs) {
+    findings.push(
+      error(
+        'keys.maxStaleMs',
+        'must be three times keys.watchMs at least, or a look that is late stops all signing',
+      ),
+    );
+  }
+  return findings;
+}
+
 function checkMasterKeyPlace({ keys }: Config): readonly Finding[] {
+  if (keys.store.kind !== 'file') return [];
   const way = relative(keys.dir, keys.masterKeyFile);
   return way.startsWith('..') || way.startsWith('/')
     ? []

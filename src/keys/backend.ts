@@ -20,6 +20,8 @@ export interface BackendOptions {
   readonly regions?: readonly string[];
   /** AWS KMS, for the back ends that need it; one for the whole process. */
   readonly kms?: Kms | undefined;
+  /** `keys.store`: where it is not `file`, what has no service of its own goes into the manifest. */
+  readonly store?: { readonly kind: string } | undefined;
 }
 
 /** A key as the manifest names it, with the public half that its signatures must fit. */
@@ -117,6 +119,8 @@ export interface BackendRow {
    * that does not answer, if the configuration says so.
    */
   readonly fallBack?: BackendName;
+  /** True: opening a key again costs no more than reading a file, so a reload looks at each. */
+  readonly isLocal?: boolean;
   /**
    * Makes it ready.
    *

@@ -1,6 +1,5 @@
 import { BACKENDS } from './backends.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
-import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
 /**
@@ -10,7 +9,7 @@ import type { ManifestDomain, ManifestKey } from './manifest.ts';
  */
 
 /** May `other` sign in place of `main`? */
-export function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
+function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
   const family = (key: ManifestKey) => keyAlgorithmNamed(key.algorithm)?.family;
   return (
     other.state === 'verified' &&
@@ -19,7 +18,7 @@ export function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
   );
 }
 
-/** Stands this key in for an active one of its domain? */
-export function isFallBack({ keys }: ManifestDomain, key: ManifestKey): boolean {
-  return keys.some((main) => KEY_STATE_ROWS[main.state].signs && fallsBackTo(main, key));
+/** The key of a domain that stands in for one of its active ones. */
+export function fallBackIn({ keys }: ManifestDomain, main: ManifestKey): ManifestKey | undefined {
+  return keys.find((other) => fallsBackTo(main, other));
 }

@@ -13,6 +13,7 @@ import {
   type ManifestKey,
   MIN_TTL_S,
 } from './manifest.ts';
+import { isPlainPublicKey } from './plain-public-key.ts';
 import type { SchemaPath, SchemaReader } from './schema-reader.ts';
 
 const KEY_FIELDS = [
@@ -208,8 +209,10 @@ function readPublicKey(
 ): string | undefined {
   const text = reader.text(value, path, (given) => given !== '' && isBase64(given), 'base64');
   if (text === undefined || algorithm === undefined) return undefined;
+  const octets = Buffer.from(text, 'base64');
+  if (isPlainPublicKey(algorithm.name, octets)) return text;
   try {
-    const found = keyAlgorithmOf(algorithm.publicKeyFrom(Buffer.from(text, 'base64')));
+    const found = keyAlgorithmOf(algorithm.publicKeyFrom(octets));
     if ('refusal' in found) return reader.problem(path, `holds ${found.refusal}`);
     if (found.name === algorithm.name) return text;
     return reader.problem(path, `holds a key of type ${found.name}, not ${algorithm.name}`);

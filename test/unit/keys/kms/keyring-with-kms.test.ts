@@ -4,8 +4,8 @@ import { domainEntry } from '../../../../src/keys/create-keys.ts';
 import type { KeyState } from '../../../../src/keys/key-state.ts';
 import { type Keyring, loadKeyring } from '../../../../src/keys/keyring.ts';
 import { KeyringHolder } from '../../../../src/keys/keyring-holder.ts';
-import { FileKeyringStore } from '../../../../src/keys/keyring-store.ts';
 import type { Kms } from '../../../../src/keys/kms/kms.ts';
+import { FileKeyringStore } from '../../../../src/keys/store/file-store.ts';
 import {
   type KeyringPlace,
   makeKeyringPlace,
