@@ -101,7 +101,8 @@ function chooseKeys(entry: ManifestDomain, selectors: readonly string[]): readon
   return [...new Set(candidates)];
 }
 
-function withActive(
+/** The entry in which the chosen keys are active, and their predecessors retiring. */
+export function withActive(
   entry: ManifestDomain,
   chosen: readonly ManifestKey[],
   wallMs: number,

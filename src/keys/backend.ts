@@ -82,6 +82,11 @@ export interface KeyBackend {
 /** One row: everything about a back end. */
 export interface BackendRow {
   /**
+   * True where a key can be used as soon as it is made; elsewhere permissions spread slowly, and
+   * `keys.rotation.authLagMs` is waited for where no relay reports.
+   */
+  readonly usableAtOnce?: boolean;
+  /**
    * Makes it ready.
    *
    * @throws KeysError when none of its keys can be used, e.g. without the master key

@@ -32,6 +32,7 @@ const FILE_MODE = 0o600;
 
 /** Private keys in files, encrypted under a master key; signatures are made in this process. */
 export const fileBackend: BackendRow = {
+  usableAtOnce: true,
   connect: async (options) => {
     const master = await masterKeyFor(options);
     return new FileBackend(options.dir, master);

@@ -29,6 +29,7 @@ const OPTIONAL_TIMES = [
   'retiringSince',
   'publishedAt',
   'verifiedAt',
+  'settledAt',
   'revokedAt',
   'destroyedAt',
 ] as const;
@@ -122,6 +123,7 @@ function readKey(
     retiringSince: optionalTime('retiringSince'),
     publishedAt: optionalTime('publishedAt'),
     verifiedAt: optionalTime('verifiedAt'),
+    settledAt: optionalTime('settledAt'),
     revokedAt: optionalTime('revokedAt'),
     destroyedAt: optionalTime('destroyedAt'),
   };
