@@ -8,6 +8,8 @@ export const EXIT = {
   usage: 2,
   /** Refused by a check; nothing was changed and the operator must act (the message says how). */
   refused: 3,
+  /** Something is not due, or not seen in DNS yet; the same command goes on later. */
+  waiting: 4,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -1,9 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
+import type { RotationSetting } from '../config/config.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
 import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
+import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
@@ -12,7 +14,13 @@ import { reportError } from './report-error.ts';
 
 /** The slice of the configuration that the `keys` commands need. */
 export interface KeysSettings {
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    /** undefined: the defaults. */
+    readonly rotation?: RotationSetting;
+    readonly maxStaleMs?: number;
+  };
   readonly dns: {
     readonly servers: readonly string[];
     readonly timeoutMs: number;
@@ -25,6 +33,19 @@ export interface KeysParts {
   readonly clock: Clock;
   /** Makes the look-up for key records; `close` ends it. */
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
+  /** Makes what the steps of a key's life need; `close` ends it. */
+  openLifecycle(settings: KeysSettings, run: LifecycleParts): Promise<OpenLifecycle>;
+}
+
+export interface LifecycleParts {
+  /** For the journal, e.g. `keys rotate`. */
+  readonly command: string;
+  readonly progress: (text: string) => void;
+}
+
+export interface OpenLifecycle {
+  readonly access: LifecycleAccess;
+  close(): void;
 }
 
 /** What one `keys` command works with while it runs. */
@@ -69,7 +90,7 @@ export function jsonText(value: unknown): string {
 }
 
 /** Warnings go to standard error, so that they never mix with what is piped on. */
-export function writeWarnings(run: KeysRun, warnings: readonly string[]): void {
+export function writeWarnings(run: Pick<KeysRun, 'context'>, warnings: readonly string[]): void {
   for (const warning of warnings) run.context.stderr(`warning: ${printable(warning)}\n`);
 }
 
@@ -90,7 +111,7 @@ export function selectorArgument(text: string): string {
 }
 
 /** Argument parser for a repeatable selector. */
-export function selectorsArgument(text: string, others: readonly string[]): readonly string[] {
+export function selectorsArgument(text: string, others: readonly string[] = []): readonly string[] {
   return [...others, selectorArgument(text)];
 }
 

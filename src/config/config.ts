@@ -74,7 +74,11 @@ export interface Config {
       readonly signedIfPresent: readonly string[];
     };
   };
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    readonly rotation: RotationSetting;
+  };
   readonly spool: {
     readonly dir: string;
     readonly messageMemoryBytes: number;
@@ -116,6 +120,29 @@ export interface SmarthostSetting {
 
 /** Fixed hosts for some recipient domains. */
 export interface RouteSetting extends SmarthostSetting {
+  /** A-labels in lower case: `example.com` (exactly it), `.example.com` (all its subdomains). */
+  readonly domains: readonly string[];
+}
+
+/** The times and habits of keys; see `keys.rotation` in the schema. */
+export interface RotationHabits {
+  readonly rotateAfterDays: number;
+  readonly retireAfterDays: number;
+  readonly removeAfterDays: number;
+  readonly queueLifetimeDays: number;
+  readonly authLagMs: number;
+  readonly standby: boolean;
+  readonly names: 'dated' | 'slots';
+}
+
+export interface RotationSetting extends RotationHabits {
+  /** Where private keys are published after their revocation; empty: nowhere. */
+  readonly reveal: string;
+  /** Other habits for some domains. */
+  readonly domains: readonly RotationOverride[];
+}
+
+export interface RotationOverride extends Partial<RotationHabits> {
   /** A-labels in lower case: `example.com` (exactly it), `.example.com` (all its subdomains). */
   readonly domains: readonly string[];
 }

@@ -26,7 +26,8 @@ const hostList: Format = listFormat(
   { atLeast: 1 },
 );
 
-const routeDomains: Format = listFormat(
+/** Domains that a row of settings holds for. */
+export const routeDomains: Format = listFormat(
   {
     ...domain,
     name: 'route domain',
@@ -91,7 +92,8 @@ export const routes: Format = {
 /** Keys that reach for the prototype of an object: their text is no value. */
 const FORBIDDEN_KEY = /\b(?:__proto__|constructor|prototype)["']?\s*:/;
 
-function parseInline(written: string): unknown {
+/** YAML or JSON, in a text. */
+export function parseInline(written: string): unknown {
   if (FORBIDDEN_KEY.test(written)) return written;
   try {
     return parseYaml(written, { maxAliasCount: 0 });
@@ -100,13 +102,13 @@ function parseInline(written: string): unknown {
   }
 }
 
-interface Field {
+export interface Field {
   readonly format: Format;
   readonly required: boolean;
 }
 
 /** A record of known keys. Messages never show its values: they may be secrets in a wrong place. */
-function recordFormat(name: string, fields: Readonly<Record<string, Field>>): Format {
+export function recordFormat(name: string, fields: Readonly<Record<string, Field>>): Format {
   const known = Object.keys(fields);
   return {
     name,

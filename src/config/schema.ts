@@ -4,6 +4,7 @@ import { type Format, listFormat } from './format.ts';
 import { formatNamed } from './format-registry.ts';
 import { dnsServer, hostNameOrEmpty, listenEndpoint, network } from './network-formats.ts';
 import { relaySchema } from './relay-schema.ts';
+import { rotationSchema } from './rotation-schema.ts';
 import { routes, smarthost } from './route-formats.ts';
 import * as scalar from './scalar-formats.ts';
 import { setting } from './setting.ts';
@@ -173,6 +174,7 @@ const sections: convict.Schema<Config> = {
       'secrets/master.key',
       'Key that encrypts the private keys. Keep it outside `keys.dir`, and keep a copy of it: without it every private key is lost.',
     ),
+    rotation: rotationSchema,
   },
   spool: {
     dir: setting(

@@ -14,6 +14,8 @@ export interface BackendOptions {
    * `keys create`, `keys import` and `demo` say so.
    */
   readonly masterKey: 'must-exist' | 'make-if-first';
+  /** Regions of new keys, the first one's key is the primary; undefined: as configured. */
+  readonly regions?: readonly string[];
 }
 
 /** A key as the manifest names it, with the public half that its signatures must fit. */
@@ -86,6 +88,8 @@ export interface BackendRow {
    * `keys.rotation.authLagMs` is waited for where no relay reports.
    */
   readonly usableAtOnce?: boolean;
+  /** It keeps keys in Regions, which `keys create --regions` may name. */
+  readonly regional?: boolean;
   /**
    * Makes it ready.
    *

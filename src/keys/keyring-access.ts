@@ -8,7 +8,11 @@ import { FileKeyringStore, type KeyringStore } from './keyring-store.ts';
 export interface KeyringAccess {
   readonly store: KeyringStore;
   readonly clock: Clock;
-  connect(name: BackendName, masterKey: BackendOptions['masterKey']): Promise<KeyBackend>;
+  connect(
+    name: BackendName,
+    masterKey: BackendOptions['masterKey'],
+    more?: Partial<BackendOptions>,
+  ): Promise<KeyBackend>;
 }
 
 /**
@@ -23,6 +27,6 @@ export function keyringAccess(
   return {
     store: new FileKeyringStore(place.dir, clock),
     clock,
-    connect: (name, masterKey) => BACKENDS[name].connect({ ...place, masterKey }),
+    connect: (name, masterKey, more) => BACKENDS[name].connect({ ...place, ...more, masterKey }),
   };
 }

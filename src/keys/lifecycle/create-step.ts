@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { BackendOptions, KeyBackend } from '../backend.ts';
 import type { BackendName } from '../backend-names.ts';
 import { type KeyAlgorithm, keyAlgorithmNamed } from '../key-algorithm.ts';
+import { fitsInDns } from '../key-name.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { isoTime } from './key-changes.ts';
-import type { LeasedDomain } from './leased-domain.ts';
+import { type LeasedDomain, underLease } from './leased-domain.ts';
 import { type LifecycleAccess, note } from './lifecycle-access.ts';
 import { nextSelector, type SelectorOptions } from './next-selector.ts';
 import type { KeyNaming } from './policy.ts';
@@ -29,6 +31,8 @@ export interface CreateOptions {
   readonly subdomains: boolean | undefined;
   /** TTL of negative answers in the zone, in seconds; for slots. */
   readonly negativeTtlS: number;
+  /** What else the back end is told, e.g. Regions. */
+  readonly backendOptions?: Partial<BackendOptions>;
 }
 
 export interface CreatedKeys {
@@ -43,14 +47,37 @@ interface Intent {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** Makes one key for each algorithm, in state `created`. To be called under the domain's lease. */
-export async function makeKeys(
+/**
+ * Makes one key for each algorithm, in state `created`, under the domain's lease. Makes the master
+ * key too where there is none and nothing was encrypted yet.
+ *
+ * @param choose the algorithms, decided on the newest entry; none: nothing is made
+ * @throws KeysRefusal `key-name-too-long`, `key-no-slot`; what back ends throw
+ */
+export async function createKeysOf(
+  access: LifecycleAccess,
+  domain: string,
+  options: CreateOptions,
+  choose: (entry: ManifestDomain) => Promise<readonly string[]>,
+): Promise<CreatedKeys> {
+  // What can be refused is refused before the lease enters a new domain into the keyring.
+  if (!fitsInDns('wx000000r1', domain)) {
+    throw new KeysRefusal('key-name-too-long', `a selector and ${domain} are too long for DNS`);
+  }
+  const backend = await access.connect(options.backend, 'make-if-first', options.backendOptions);
+  return await underLease(access, domain, async (held) => {
+    const algorithms = await choose(held.entry);
+    return await makeKeys(access, held, backend, algorithms, options);
+  });
+}
+
+async function makeKeys(
   access: LifecycleAccess,
   held: LeasedDomain,
+  backend: KeyBackend,
   algorithms: readonly string[],
   options: CreateOptions,
 ): Promise<CreatedKeys> {
-  const backend = await access.connect(options.backend, 'make-if-first');
   let { entry } = held;
   const { domain } = entry;
   const open = await openIntents(access, entry, options.backend);

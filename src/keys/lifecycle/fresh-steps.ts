@@ -147,7 +147,7 @@ function wishSteps(
   }
   if (wish.kind !== 'not-yet' || wish.atMs === undefined) return [];
   const why = 'the keys are young enough';
-  return [{ step, selectors, kind: 'waiting', atMs: wish.atMs, why }];
+  return [{ step, selectors, kind: 'resting', atMs: wish.atMs, why }];
 }
 
 /** The step before a key that was made by hand. */

@@ -16,7 +16,8 @@ import type { RotationWish } from './rotation-wish.ts';
  * `activate` for the whole set of a rotation (one key of each family) or not at all. A revoked
  * key whose record is not seen withdrawn yet (no `revokedAt`) still has `withdraw` before it.
  *
- * A step is due, or waits for a time or for something outside, or needs an operator. Steps are
+ * A step is due, or waits for a time or for something outside, or needs an operator; or the keys
+ * rest until they are old. Steps are
  * carried out by `run-step.ts`; this file only decides, and does no I/O.
  */
 
@@ -46,6 +47,8 @@ export type NextStep = StepSubject &
     /** `atMs`: milliseconds since the epoch; undefined: nobody knows. */
     | { readonly kind: 'waiting'; readonly atMs: number | undefined; readonly why: string }
     | { readonly kind: 'operator'; readonly why: string; readonly action: string }
+    /** All is well until then. */
+    | { readonly kind: 'resting'; readonly atMs: number; readonly why: string }
   );
 
 /** What the entry itself does not say. */

@@ -39,8 +39,6 @@ export async function revokeStep(work: StepWork, target: StepTarget): Promise<St
  * server shows that: `removeAfter` counts from then.
  */
 export async function withdrawStep(work: StepWork, target: StepTarget): Promise<StepRun> {
-  const { access } = work;
-  const isOpen = (key: ManifestKey) => key.state === 'revoked' && key.revokedAt === undefined;
   const written = await underLeaseIn(work, target, isOpen, async (held, keys) => {
     const wishes = keys.map((key) => ({ key, record: 'revoked' as const }));
     const { result } = await publish(work, held.entry.domain, wishes);
@@ -48,18 +46,25 @@ export async function withdrawStep(work: StepWork, target: StepTarget): Promise<
     return { entry: held.entry, result: stop, notes: handOver(result) };
   });
   if (written.result.kind !== 'done') return written;
-  const { entry, notes } = written;
-  const keys = entry.keys.filter((key) => target.selectors.includes(key.selector) && isOpen(key));
+  const confirmed = await confirmWithdrawal(work, { ...target, entry: written.entry });
+  return { ...confirmed, notes: [...written.notes, ...confirmed.notes] };
+}
+
+/** Looks whether DNS shows the withdrawal, and notes since when it does. */
+export async function confirmWithdrawal(work: StepWork, target: StepTarget): Promise<StepRun> {
+  const { access } = work;
+  const { entry } = target;
   const seen: string[] = [];
   const missing: string[] = [];
-  for (const key of keys) {
+  for (const key of entry.keys) {
+    if (!target.selectors.includes(key.selector) || !isOpen(key)) continue;
     const report = await lookAtKey(access, entry.domain, key, work.wishes.seen);
     if (seenByServers(report)) seen.push(key.selector);
     else missing.push(missingText(report));
   }
   const waiting = { kind: 'waiting', why: missing.join('; '), atMs: undefined } as const;
   const result = missing.length > 0 ? waiting : ({ kind: 'done' } as const);
-  if (seen.length === 0) return { entry, result, notes };
+  if (seen.length === 0) return { entry, result, notes: [] };
   return await underLeaseIn(work, { entry, selectors: seen }, isOpen, async (held, rest) => {
     const selectors = rest.map((key) => key.selector);
     const revokedAt = isoTime(access.clock.wallMs());
@@ -68,6 +73,10 @@ export async function withdrawStep(work: StepWork, target: StepTarget): Promise<
     );
     const { domain } = after;
     for (const selector of selectors) await note(access, { event: 'revoked', domain, selector });
-    return { entry: after, result, notes };
+    return { entry: after, result, notes: [] };
   });
+}
+
+function isOpen(key: ManifestKey): boolean {
+  return key.state === 'revoked' && key.revokedAt === undefined;
 }

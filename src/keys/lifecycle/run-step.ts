@@ -1,8 +1,8 @@
 import type { ManifestDomain } from '../manifest.ts';
 import { activateStep } from './activate-step.ts';
-import { makeKeys } from './create-step.ts';
+import { createKeysOf } from './create-step.ts';
 import { destroyStep } from './destroy-step.ts';
-import { isLeaseLost, underLease } from './leased-domain.ts';
+import { isLeaseLost } from './leased-domain.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { publishStep } from './publish-step.ts';
 import { revokeStep, withdrawStep } from './revoke-step.ts';
@@ -59,17 +59,14 @@ export async function runStep(
 }
 
 /** The families that still lack a key, decided under the lease: twenty at once make one set. */
-async function createStep(work: StepWork, target: StepTarget): Promise<StepRun> {
-  return await underLease(work.access, target.entry.domain, async (held): Promise<StepRun> => {
-    const steps = await stepsNow(work, held.entry);
-    const due = steps.find((step) => step.step === 'create' && step.kind === 'due');
-    if (due?.algorithms === undefined) {
-      return { entry: held.entry, result: { kind: 'overtaken' }, notes: [] };
-    }
-    const options = createOptions(work, held.entry);
-    const created = await makeKeys(work.access, held, due.algorithms, options);
-    return { entry: created.entry, result: { kind: 'done' }, notes: created.warnings };
+async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRun> {
+  const options = createOptions(work, entry);
+  const created = await createKeysOf(work.access, entry.domain, options, async (newest) => {
+    const steps = await stepsNow(work, newest);
+    return steps.find(({ step, kind }) => step === 'create' && kind === 'due')?.algorithms ?? [];
   });
+  const kind = created.added.length > 0 ? 'done' : 'overtaken';
+  return { entry: created.entry, result: { kind }, notes: created.warnings };
 }
 
 function newSelectors(before: ManifestDomain, after: ManifestDomain): readonly string[] {

@@ -43,6 +43,8 @@ export interface StepRun {
   readonly entry: ManifestDomain;
   readonly result: StepResult;
   readonly notes: readonly string[];
+  /** The keys that it was about in the end, where those are not the target's. */
+  readonly selectors?: readonly string[];
 }
 
 /** Keys of a domain that a step is to be taken for. */
