@@ -1,5 +1,5 @@
 import { chooseKeys, FRESH_STATES } from '../keys/lifecycle/choose-keys.ts';
-import { abortKeys } from '../keys/lifecycle/take-back.ts';
+import { abortKeys, isAbortable } from '../keys/lifecycle/take-back.ts';
 import { stepCommand } from './keys-step-command.ts';
 
 const HELP = `
@@ -16,8 +16,8 @@ export const addKeysAbort = stepCommand({
   reason: false,
   plan: 'the record is removed and the private key destroyed',
   choose: (entry, selectors) =>
-    chooseKeys(entry, selectors, FRESH_STATES)
-      .filter((key) => key.activatedAt === undefined)
+    chooseKeys(entry, selectors, [...FRESH_STATES, 'revoked'])
+      .filter(isAbortable)
       .map((key) => key.selector),
   run: abortKeys,
 });

@@ -139,7 +139,7 @@ export function withActive(
     const isSucceeded = KEY_STATE_ROWS[key.state].signs && families.has(familyOf(key));
     return isSucceeded ? { ...key, state: 'retiring', retiringSince: now } : key;
   });
-  return { ...entry, keys };
+  return { ...entry, keys, rotatingSince: undefined };
 }
 
 function refuseEd25519Alone(after: ManifestDomain): void {

@@ -77,6 +77,8 @@ export interface ManifestDomain {
   readonly subdomains: boolean;
   readonly keys: readonly ManifestKey[];
   readonly lease?: DomainLease | undefined;
+  /** Since when a rotation is under way: until its keys are active. UTC, ISO 8601. */
+  readonly rotatingSince?: string | undefined;
 }
 
 /** The content of one manifest file. */

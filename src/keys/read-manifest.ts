@@ -75,7 +75,7 @@ function readDomain(
     const meant = right === undefined ? '' : `; write "${right}"`;
     return reader.problem(path, `is no domain name in lower case and A-labels${meant}`);
   }
-  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease']);
+  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease', 'rotatingSince']);
   if (fields === undefined) return undefined;
   const subdomains = fields.has('subdomains')
     ? reader.boolean(fields.get('subdomains'), [...path, 'subdomains'])
@@ -88,10 +88,14 @@ function readDomain(
   const lease = fields.has('lease')
     ? readLease(fields.get('lease'), [...path, 'lease'], reader)
     : undefined;
+  const rotatingSince = fields.has('rotatingSince')
+    ? reader.time(fields.get('rotatingSince'), [...path, 'rotatingSince'])
+    : undefined;
   return {
     domain,
     subdomains: subdomains ?? false,
     keys: keys.filter((key) => key !== undefined),
+    ...(rotatingSince === undefined ? {} : { rotatingSince }),
     ...(lease === undefined ? {} : { lease }),
   };
 }

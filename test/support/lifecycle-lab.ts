@@ -30,6 +30,11 @@ interface KeyPair {
   readonly privateKey: KeyObject;
 }
 
+/** One process. */
+interface Life {
+  dead: boolean;
+}
+
 /** When an effect lets the process die. */
 export interface CrashPoint {
   /** The how many-th effect, from 1. */
@@ -56,21 +61,25 @@ export class LifecycleLab {
   readonly hidden = new Set<string>();
   destroyScheduled = false;
   effects = 0;
+  /** A process died; its lease stands. */
+  died = false;
   crashAt: CrashPoint | undefined;
   /** Called with each entry that is written, and the one before. */
   onWrite: (before: ManifestDomain | undefined, after: ManifestDomain) => void = () => {};
   #generation = 0;
+  #idle = 0;
   #domains = new Map<string, ManifestDomain>();
   #writer: Promise<unknown> = Promise.resolve();
 
   /** A new process: what died is gone, what was written is there. */
   access(command = 'keys rotate', holder = 'process 1.1 on elsewhere'): LifecycleAccess {
+    const life: Life = { dead: false };
     return {
-      store: this.#store(),
+      store: this.#store(life),
       clock: this.clock,
-      connect: async () => this.#backend(),
-      journal: this.#journal(),
-      publisherFor: () => this.#publisher(),
+      connect: async () => this.#backend(life),
+      journal: this.#journal(life),
+      publisherFor: () => this.#publisher(life),
       seen: async (expectation) => this.seen(expectation),
       reports: async () => this.reports,
       caller: 'tester',
@@ -88,7 +97,7 @@ export class LifecycleLab {
       access,
       policy: whole,
       wishes: {
-        wish: { kind: 'asked', sinceMs: this.clock.wallMs() + 1, again: false },
+        wish: { kind: 'asked', sinceMs: this.clock.wallMs(), again: false },
         algorithms: [],
         backend: undefined,
         ttlS: 3600,
@@ -148,11 +157,14 @@ export class LifecycleLab {
     };
   }
 
-  async #effect<Result>(act: () => Result | Promise<Result>): Promise<Result> {
+  async #effect<Result>(life: Life, act: () => Result): Promise<Result> {
+    if (life.dead) throw new Crash(); // what stands in `finally` is not run by a killed process
     this.effects += 1;
     const dies = this.crashAt?.at === this.effects ? this.crashAt.when : undefined;
+    life.dead = dies !== undefined;
+    this.died ||= life.dead;
     if (dies === 'before') throw new Crash();
-    const result = await act();
+    const result = act();
     if (dies === 'after') throw new Crash();
     return result;
   }
@@ -166,16 +178,23 @@ export class LifecycleLab {
     };
   }
 
-  #store(): KeyringStore {
+  #store(life: Life): KeyringStore {
     return {
       read: async () => this.#snapshot(),
       change: async <Result>(
         edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
       ): Promise<Result> => {
         const run = this.#writer.then(async () => {
+          if (life.dead) throw new Crash();
           const { domain, result } = await edit(this.#snapshot());
-          if (domain === undefined) return result;
-          return await this.#effect(() => {
+          if (domain === undefined) {
+            this.#idle += 1;
+            if (this.#idle > 1000)
+              throw new Error('somebody waits for a lease that nobody gives up');
+            return result;
+          }
+          this.#idle = 0;
+          return await this.#effect(life, () => {
             const before = this.#domains.get(domain.domain);
             this.#generation += 1;
             this.#domains.set(domain.domain, domain);
@@ -189,10 +208,10 @@ export class LifecycleLab {
     };
   }
 
-  #journal(): Journal {
+  #journal(life: Life): Journal {
     const { journal } = this;
     return {
-      append: async (entry) => await this.#effect(() => void journal.push(entry)),
+      append: async (entry) => await this.#effect(life, () => void journal.push(entry)),
       read: async function* ({ domain, intent }) {
         for (const entry of [...journal]) {
           if (domain !== undefined && entry.domain !== domain) continue;
@@ -203,7 +222,7 @@ export class LifecycleLab {
   }
 
   /** Keeps the rules of a publisher: nothing that differs from `before` is touched. */
-  #publisher(): Publisher {
+  #publisher(life: Life): Publisher {
     const isInTheWay = ({ name, before }: RecordChange) =>
       this.zone.get(name)?.value !== before?.value;
     return {
@@ -214,7 +233,7 @@ export class LifecycleLab {
         if (this.publisherFails) {
           return { kind: 'failed', reason: 'the server does not answer', hint: 'try again' };
         }
-        return await this.#effect(() => {
+        return await this.#effect(life, () => {
           const bad = changes.filter(isInTheWay);
           if (bad.length > 0) {
             const found = bad.flatMap(({ name }) => this.zone.get(name)?.value ?? []);
@@ -230,14 +249,14 @@ export class LifecycleLab {
     };
   }
 
-  #backend(): KeyBackend {
+  #backend(life: Life): KeyBackend {
     const { keys } = this;
     const idOf = ({ domain, selector }: { domain: string; selector: string }) =>
       `${selector}.${domain}`;
     return {
       warnings: [],
       create: async (identity, intent) =>
-        await this.#effect(() => {
+        await this.#effect(life, () => {
           const known = [...keys.keys()].find((id) => id.endsWith(`#${intent}`));
           const id = known ?? `${idOf(identity)}#${intent}`;
           const key: LabKey = keys.get(id) ?? { pair: pairFor(identity.algorithm), state: 'live' };
@@ -258,9 +277,9 @@ export class LifecycleLab {
         return { kind: 'open', signer: localSigner(row, key.pair.privateKey) };
       },
       disable: async (key) =>
-        await this.#effect(() => this.#setState(key.material?.id, 'disabled')),
+        await this.#effect(life, () => this.#setState(key.material?.id, 'disabled')),
       destroy: async (key) =>
-        await this.#effect(() => {
+        await this.#effect(life, () => {
           this.#setState(key.material?.id, 'gone');
           return this.destroyScheduled
             ? ({ kind: 'scheduled', until: '2027-01-01T00:00:00Z' } as const)
@@ -268,15 +287,19 @@ export class LifecycleLab {
         }),
       cancelDestroy: async (key) => {
         if (!this.destroyScheduled) throw new KeysRefusal('key-destroyed', 'it is erased');
-        await this.#effect(() => this.#setState(key.material?.id, 'disabled'));
+        await this.#effect(life, () => this.#setState(key.material?.id, 'disabled'));
       },
       orphans: async () => [],
     };
   }
 
+  /** Called before a private key is given up. */
+  onDestroy: (id: string) => void = () => {};
+
   #setState(id: string | undefined, state: 'disabled' | 'gone'): void {
     const key = this.keys.get(id ?? '');
     if (key === undefined) throw new Error(`no key ${id}`);
+    if (state === 'gone' && key.state !== 'gone') this.onDestroy(id ?? '');
     this.keys.set(id ?? '', { ...key, state });
   }
 }

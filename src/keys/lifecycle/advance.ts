@@ -1,4 +1,7 @@
 import type { ManifestDomain } from '../manifest.ts';
+import { isoTime } from './key-changes.ts';
+import { underLease } from './leased-domain.ts';
+import { note } from './lifecycle-access.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { daysText } from './policy.ts';
 import { wishState } from './rotation-wish.ts';
@@ -43,7 +46,7 @@ export async function advance(
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   const outcomes: StepOutcome[] = [];
   const tried = new Set<string>();
-  let entry = start;
+  let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
     const steps = (await stepsNow(work, entry)).filter(
@@ -69,8 +72,27 @@ export async function advance(
     await work.access.sleep(waitMs);
     tried.clear();
   }
-  const rest = await stepsNow(work, entry);
+  const rest = (await stepsNow(work, entry)).filter(
+    (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
+  );
   return { entry, outcomes, rest, fulfilled: fulfilledBy(work, entry) };
+}
+
+/** Notes in the manifest that the domain is being rotated, unless that is known or not wished. */
+async function begin(work: StepWork, entry: ManifestDomain): Promise<ManifestDomain> {
+  const { access, policy, wishes } = work;
+  const isToBegin = (current: ManifestDomain) =>
+    wishes.wish.kind === 'asked' &&
+    current.rotatingSince === undefined &&
+    wishState(current, policy, access.clock.wallMs(), wishes.wish).kind === 'open';
+  // A domain without keys is entered by `create`, after what can be refused was refused.
+  if (!isToBegin(entry) || entry.keys.length === 0) return entry;
+  return await underLease(access, entry.domain, async (held) => {
+    if (!isToBegin(held.entry)) return held.entry;
+    await note(access, { event: 'rotation-begun', domain: entry.domain });
+    const rotatingSince = isoTime(access.clock.wallMs());
+    return await held.write((current) => ({ ...current, rotatingSince }));
+  });
 }
 
 function fulfilledBy(work: StepWork, entry: ManifestDomain): string | undefined {

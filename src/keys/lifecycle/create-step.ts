@@ -33,6 +33,8 @@ export interface CreateOptions {
   readonly negativeTtlS: number;
   /** What else the back end is told, e.g. Regions. */
   readonly backendOptions?: Partial<BackendOptions>;
+  /** The keys are made for a rotation that is under way. */
+  readonly rotating?: boolean;
 }
 
 export interface CreatedKeys {
@@ -78,9 +80,8 @@ async function makeKeys(
   algorithms: readonly string[],
   options: CreateOptions,
 ): Promise<CreatedKeys> {
-  let { entry } = held;
-  const { domain } = entry;
-  const open = await openIntents(access, entry, options.backend);
+  const { domain, keys: before } = held.entry;
+  const open = await openIntents(access, held.entry, options.backend);
   const added: ManifestKey[] = [];
   for (const name of algorithms) {
     const algorithm = keyAlgorithmNamed(name);
@@ -90,32 +91,52 @@ async function makeKeys(
     const isTaken = async (selector: string) =>
       open.some((other) => other.selector === selector) ||
       (await backend.holds({ domain, selector }));
+    const entry = { ...held.entry, keys: [...before, ...added] };
     const intent = begun ?? (await newIntent(access, entry, algorithm, { ...options, isTaken }));
-    const { id, selector } = intent;
-    const kept = await backend.create({ domain, selector, algorithm: name }, id);
-    const key: ManifestKey = {
-      selector,
-      algorithm: name,
-      backend: options.backend,
-      state: 'created',
-      publicKey: algorithm.recordOctets(kept.publicKey).toString('base64'),
-      ttlS: options.ttlS,
-      createdAt: isoTime(access.clock.wallMs()),
-      activatedAt: undefined,
-      retiringSince: undefined,
-      intent: id,
-      material: kept.material,
-    };
-    entry = await held.write((current) => ({
-      ...current,
-      subdomains: options.subdomains ?? current.subdomains,
-      // A slot's new key takes the place of the destroyed one.
-      keys: [...current.keys.filter((other) => other.selector !== selector), key],
-    }));
-    await note(access, { event: CREATE_EVENTS.created, domain, selector, intent: id });
-    added.push(key);
+    added.push(await makeKey(access, domain, backend, intent, options));
+  }
+  if (added.length === 0) return { entry: held.entry, added, warnings: backend.warnings };
+  const rotatingSince = options.rotating === true ? isoTime(access.clock.wallMs()) : undefined;
+  // All of the set in one write: half a set would be taken for the whole one by the next run.
+  const entry = await held.write((current) => ({
+    ...current,
+    subdomains: options.subdomains ?? current.subdomains,
+    rotatingSince: current.rotatingSince ?? rotatingSince,
+    // A slot's new key takes the place of the destroyed one.
+    keys: [...current.keys.filter((key) => !isNamedIn(added, key)), ...added],
+  }));
+  for (const { selector, intent } of added) {
+    const ids = intent === undefined ? {} : { intent };
+    await note(access, { event: CREATE_EVENTS.created, domain, selector, ...ids });
   }
   return { entry, added, warnings: backend.warnings };
+}
+
+async function makeKey(
+  access: LifecycleAccess,
+  domain: string,
+  backend: KeyBackend,
+  { id, selector, algorithm }: Intent,
+  options: CreateOptions,
+): Promise<ManifestKey> {
+  const kept = await backend.create({ domain, selector, algorithm: algorithm.name }, id);
+  return {
+    selector,
+    algorithm: algorithm.name,
+    backend: options.backend,
+    state: 'created',
+    publicKey: algorithm.recordOctets(kept.publicKey).toString('base64'),
+    ttlS: options.ttlS,
+    createdAt: isoTime(access.clock.wallMs()),
+    activatedAt: undefined,
+    retiringSince: undefined,
+    intent: id,
+    material: kept.material,
+  };
+}
+
+function isNamedIn(keys: readonly ManifestKey[], { selector }: ManifestKey): boolean {
+  return keys.some((key) => key.selector === selector);
 }
 
 async function newIntent(

@@ -4,7 +4,8 @@ import { DAY_MS, daysText, type RotationPolicy } from './policy.ts';
 
 /**
  * Does somebody want new keys for this domain? An operator who says `rotate DOMAIN`, or the age of
- * its keys with `--due`. Saying it again (after a kill, or twenty times at once) must not rotate
+ * its keys with `--due`. The manifest keeps the first kind (`rotatingSince`) until the new keys are
+ * active, so that the scheduled job goes on with what an operator began. Saying it again (after a kill, or twenty times at once) must not rotate
  * again: the keys that came into use since, or just now, are what was wished for.
  */
 export type RotationWish =
@@ -34,18 +35,20 @@ export function wishState(
   nowMs: number,
   wish: RotationWish,
 ): WishState {
+  const isUnderWay = entry.rotatingSince !== undefined;
   const activations = activeKeys(entry).map((key) => timeOf(key.activatedAt ?? key.createdAt) ?? 0);
   if (activations.length === 0) {
-    return wish.kind === 'asked' ? { kind: 'open' } : { kind: 'not-yet', atMs: undefined };
+    const isWished = wish.kind === 'asked' || isUnderWay;
+    return isWished ? { kind: 'open' } : { kind: 'not-yet', atMs: undefined };
   }
   if (wish.kind === 'when-old') {
     const atMs = Math.min(...activations) + policy.rotateAfterMs;
-    return nowMs >= atMs ? { kind: 'open' } : { kind: 'not-yet', atMs };
+    return nowMs >= atMs || isUnderWay ? { kind: 'open' } : { kind: 'not-yet', atMs };
   }
   const newestMs = Math.max(...activations);
   const age = daysText(Math.max(0, nowMs - newestMs));
   if (newestMs >= wish.sinceMs) return { kind: 'fulfilled', why: 'the new keys are active' };
-  if (wish.again) return { kind: 'open' };
+  if (wish.again || isUnderWay) return { kind: 'open' };
   if (nowMs - newestMs < RECENT_MS) {
     return { kind: 'fulfilled', why: `the keys are active for ${age}` };
   }

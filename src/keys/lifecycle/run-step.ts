@@ -6,6 +6,7 @@ import { isLeaseLost } from './leased-domain.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { publishStep } from './publish-step.ts';
 import { revokeStep, withdrawStep } from './revoke-step.ts';
+import { wishState } from './rotation-wish.ts';
 import type { StepOutcome } from './step-outcome.ts';
 import {
   createOptions,
@@ -60,7 +61,9 @@ export async function runStep(
 
 /** The families that still lack a key, decided under the lease: twenty at once make one set. */
 async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRun> {
-  const options = createOptions(work, entry);
+  const { access, policy, wishes } = work;
+  const isOpen = wishState(entry, policy, access.clock.wallMs(), wishes.wish).kind === 'open';
+  const options = { ...createOptions(work, entry), rotating: isOpen };
   const created = await createKeysOf(work.access, entry.domain, options, async (newest) => {
     const steps = await stepsNow(work, newest);
     return steps.find(({ step, kind }) => step === 'create' && kind === 'due')?.algorithms ?? [];

@@ -2,7 +2,7 @@ import { withActive } from '../activate-keys.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { destroyKeys } from './destroy-step.ts';
-import { activeKeys, familyOf, isoTime, timeOf, withKeys } from './key-changes.ts';
+import { activeKeys, familyOf, freshKeys, isoTime, timeOf, withKeys } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
@@ -11,13 +11,30 @@ import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './st
 
 /** The ways back: of keys that were never active, of an activation, of a destruction. */
 
-/** created, published, verified → destroyed. */
+/** True for a key that was never active, and is not wanted or not needed any more. */
+export function isAbortable(key: ManifestKey): boolean {
+  return key.activatedAt === undefined && key.state !== 'destroyed';
+}
+
+/**
+ * created, published, verified → destroyed. They are revoked on the way, so that a run which is
+ * killed in between leaves nothing that a rotation would go on with.
+ */
 export async function abortKeys(work: StepWork, target: StepTarget): Promise<StepRun> {
-  const isFresh = (key: ManifestKey) =>
-    ['created', 'published', 'verified'].includes(key.state) && key.activatedAt === undefined;
-  return await underLeaseIn(work, target, isFresh, async (held, keys) =>
-    destroyKeys(work, held, keys, 'aborted'),
-  );
+  return await underLeaseIn(work, target, isAbortable, async (held, keys) => {
+    const { domain } = held.entry;
+    const selectors = keys.map((key) => key.selector);
+    for (const selector of selectors) {
+      await note(work.access, { event: 'aborting', domain, selector });
+    }
+    await held.write((current) =>
+      withKeys(current, selectors, () => ({ state: 'revoked', revokedAt: undefined })),
+    );
+    const run = await destroyKeys(work, held, keys, 'aborted');
+    if (run.entry.rotatingSince === undefined || freshKeys(run.entry).length > 0) return run;
+    const entry = await held.write((current) => ({ ...current, rotatingSince: undefined }));
+    return { ...run, entry };
+  });
 }
 
 /** destroyed → revoked, where the back end can; its record is empty again, and the time begins anew. */

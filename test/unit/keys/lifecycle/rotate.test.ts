@@ -15,7 +15,7 @@ describe('rotation of a domain', () => {
     await advance(work, lab.entry(), { mode, timeoutMs: 3_600_000, pollMs: 15_000 });
   const rotate = async (again = false) =>
     await run(
-      lab.work({ wish: { kind: 'asked', sinceMs: lab.clock.wallMs() + 1, again } }),
+      lab.work({ wish: { kind: 'asked', sinceMs: lab.clock.wallMs(), again } }),
       'to-active',
     );
   const due = async () => await run(lab.work({ wish: { kind: 'when-old' } }), 'step');
