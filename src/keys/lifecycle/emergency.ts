@@ -82,6 +82,9 @@ const EVENTS = { begun: 'emergency-begun', done: 'emergency-done' } as const;
 /** Said again within this time without names, it is not about the keys that took over. */
 const REPEAT_MS = 3_600_000;
 
+/** What was begun longer ago and did not end is none of today's emergency. */
+const RESUME_MS = 86_400_000;
+
 interface Choice {
   /** Ids in the journal; several where several were begun and none ended. */
   readonly intents: readonly string[];
@@ -99,9 +102,9 @@ async function choose(
     const selectors = chooseKeys(entry, named, LIVE_STATES).map((key) => key.selector);
     return { intents: [randomUUID()], selectors };
   }
-  if (open.size > 0) {
-    return { intents: [...open.keys()], selectors: [...new Set([...open.values()].flat())] };
-  }
+  const live = entry.keys.filter((key) => key.state !== 'destroyed').map((key) => key.selector);
+  const unfinished = [...new Set([...open.values()].flat())].filter((name) => live.includes(name));
+  if (unfinished.length > 0) return { intents: [...open.keys()], selectors: unfinished };
   if (work.access.clock.wallMs() - lastDoneMs < REPEAT_MS) {
     const message = `the emergency of ${entry.domain} was carried out at ${isoTime(lastDoneMs)}`;
     throw new KeysRefusal('key-emergency-done', message, {
@@ -126,9 +129,11 @@ async function earlier(
 }> {
   const open = new Map<string, readonly string[]>();
   let lastDoneMs = Number.NEGATIVE_INFINITY;
+  const sinceMs = access.clock.wallMs() - RESUME_MS;
   for await (const { event, intent, details, at } of access.journal.read({ domain })) {
     if (intent === undefined) continue;
-    if (event === EVENTS.begun) open.set(intent, (details?.selectors ?? '').split(' '));
+    if (event === EVENTS.begun && Date.parse(at) >= sinceMs)
+      open.set(intent, (details?.selectors ?? '').split(' '));
     if (event !== EVENTS.done) continue;
     open.delete(intent);
     lastDoneMs = Date.parse(at);

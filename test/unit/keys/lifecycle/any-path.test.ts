@@ -170,7 +170,7 @@ class World {
     const lab = this.#lab;
     lab.hidden.clear();
     lab.publisherFails = false;
-    await this.take({ kind: 'emergency', crash: 0 }).catch(() => undefined);
+    await this.take({ kind: 'emergency', crash: 0 });
     for (let round = 0; round < 4; round += 1) {
       await this.take({ kind: 'rotate', again: round === 0, crash: 0 });
       await this.take({ kind: 'wait', ms: 3_600_000 });
