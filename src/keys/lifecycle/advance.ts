@@ -36,7 +36,7 @@ const FRESH_STEPS: ReadonlySet<StepName> = new Set(['create', 'publish', 'verify
 /** Steps that somebody else takes at the same time are decided anew; a guard against spinning. */
 const MAX_ROUNDS = 500;
 
-/** @throws what back ends and stores throw; refusals of a step are outcomes */
+/** Faults and refusals of a step are outcomes; the other steps are taken all the same. */
 export async function advance(
   work: StepWork,
   start: ManifestDomain,

@@ -58,11 +58,16 @@ async function take(
   takeOver: boolean,
 ): Promise<HeldLease> {
   const { store, clock, holder } = access;
-  const options = { leaseMs: LEASE_MS, waitMs: takeOver ? 0 : LEASE_WAIT_MS, takeOver };
-  if (takeOver || !(await holderIsGone(access, domain))) {
+  const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver };
+  try {
     return await takeLease(store, clock, domain, holder, options);
+  } catch (error) {
+    if (takeOver || !(error instanceof KeysError)) throw error;
   }
-  return await takeLease(store, clock, domain, holder, { ...options, takeOver: true });
+  // Somebody has it: it is waited for, unless that process is dead.
+  const isLeft = await holderIsGone(access, domain);
+  const more = isLeft ? { takeOver: true } : { waitMs: LEASE_WAIT_MS };
+  return await takeLease(store, clock, domain, holder, { ...options, ...more });
 }
 
 /** A killed process of this machine left its lease behind. */

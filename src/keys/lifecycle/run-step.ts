@@ -1,3 +1,5 @@
+import { WaxsealError } from '../../base/errors.ts';
+import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain } from '../manifest.ts';
 import { activateStep } from './activate-step.ts';
 import { createKeysOf } from './create-step.ts';
@@ -7,7 +9,7 @@ import type { NextStep, StepName } from './next-steps.ts';
 import { publishStep } from './publish-step.ts';
 import { revokeStep, withdrawStep } from './revoke-step.ts';
 import { wishState } from './rotation-wish.ts';
-import type { StepOutcome } from './step-outcome.ts';
+import type { StepOutcome, StepResult } from './step-outcome.ts';
 import {
   createOptions,
   type StepRun,
@@ -40,7 +42,11 @@ export const STEP_ROWS: Readonly<Record<StepName, StepRow>> = {
   destroy: { title: 'destroying the old key', run: destroyStep },
 };
 
-/** Carries out a step that `nextSteps` called due. */
+/**
+ * Carries out a step that `nextSteps` called due.
+ *
+ * @throws what is no fault that somebody translated: a mistake of ours
+ */
 export async function runStep(
   work: StepWork,
   entry: ManifestDomain,
@@ -53,10 +59,17 @@ export async function runStep(
     const created = step.selectors.length > 0 ? [] : newSelectors(entry, run.entry);
     return { ...subject, ...run, selectors: [...step.selectors, ...created] };
   } catch (error) {
-    if (!isLeaseLost(error)) throw error;
+    if (!isLeaseLost(error)) return { ...subject, entry, result: faultOf(error), notes: [] };
     const newest = (await work.access.store.read()).domains.get(domain) ?? entry;
     return { ...subject, entry: newest, result: { kind: 'overtaken' }, notes: [] };
   }
+}
+
+/** A step that is refused or fails does not keep the domain's other steps from being taken. */
+function faultOf(error: unknown): StepResult {
+  if (!(error instanceof WaxsealError)) throw error;
+  const kind = error instanceof KeysRefusal ? 'operator' : 'failed';
+  return { kind, why: error.message, action: error.hint ?? 'run the command again' };
 }
 
 /** The families that still lack a key, decided under the lease: twenty at once make one set. */

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { recordName } from '../../src/keys/key-name.ts';
+import { recordValue } from '../../src/keys/key-record.ts';
+import { FileKeyringStore } from '../../src/keys/keyring-store.ts';
+import type { ManifestKey } from '../../src/keys/manifest.ts';
+import { FileJournal } from '../../src/keys/store/journal.ts';
+import { type FakeDns, startDns } from '../support/dns.ts';
+import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../support/keyring.ts';
+import { type Finished, runWaxseal } from '../support/run-waxseal.ts';
+
+const KILL_AT = fileURLToPath(new URL('../support/kill-at.ts', import.meta.url));
+const DOMAIN = 'example.com';
+const WAITING = 4;
+
+/** The commands as processes of their own, with records that a person puts into DNS. */
+describe('keys rotate, as processes', function () {
+  this.timeout(400_000);
+  let dns: FakeDns;
+
+  async function rotate(place: KeyringPlace, killAt = 0): Promise<Finished> {
+    return await runWaxseal(['keys', 'rotate', DOMAIN, '--step'], {
+      env: {
+        WAXSEAL_KEYS_DIR: place.dir,
+        WAXSEAL_KEYS_MASTER_KEY_FILE: place.masterKeyFile,
+        WAXSEAL_DNS_SERVERS: dns.server,
+        ...(killAt === 0 ? {} : { KILL_AT: String(killAt), NODE_OPTIONS: `--import=${KILL_AT}` }),
+      },
+    });
+  }
+
+  async function keysIn(place: KeyringPlace): Promise<readonly ManifestKey[]> {
+    const { domains } = await new FileKeyringStore(place.dir).read();
+    return domains.get(DOMAIN)?.keys ?? [];
+  }
+
+  /** What a person does who reads the instructions. */
+  async function publish(place: KeyringPlace): Promise<void> {
+    for (const key of await keysIn(place)) {
+      const strings = recordValue(key).match(/.{1,255}/g) ?? [];
+      dns.set(recordName(key.selector, DOMAIN), 'TXT', [strings], 0);
+    }
+  }
+
+  /** Runs it again until it is done. */
+  async function finish(place: KeyringPlace): Promise<void> {
+    for (let run = 0; run < 6; run += 1) {
+      const { code, stderr } = await rotate(place);
+      if (code === 0) return;
+      assert.equal(code, WAITING, stderr);
+      await publish(place);
+    }
+    assert.fail('it does not come to an end');
+  }
+
+  async function checkEnd(place: KeyringPlace, context: string): Promise<void> {
+    const keys = await keysIn(place);
+    const states = keys.map((key) => `${key.algorithm} ${key.state}`);
+    assert.deepEqual(states.sort(), ['ed25519 active', 'rsa2048 active'], context);
+    const files = await readdir(path.join(place.dir, 'private', DOMAIN));
+    const known = keys.map((key) => `${key.selector}.key`);
+    assert.deepEqual(files.sort(), known.sort(), `${context}: a private key nobody knows`);
+    const intents = new Set<string>();
+    for await (const entry of new FileJournal(path.join(place.dir, 'journal')).read({
+      domain: DOMAIN,
+    })) {
+      if (entry.event === 'key-intended') intents.add(entry.intent ?? '');
+    }
+    for (const key of keys) assert.ok(intents.has(key.intent ?? ''), `${context}: not journaled`);
+  }
+
+  async function inPlace(test: (place: KeyringPlace) => Promise<void>): Promise<void> {
+    const place = await makeKeyringPlace();
+    dns = await startDns();
+    try {
+      await test(place);
+    } finally {
+      await dns.close();
+      await removeKeyringPlace(place);
+    }
+  }
+
+  for (const [phase, prepare] of [
+    ['creates and publishes', async () => undefined],
+    [
+      'verifies and activates',
+      async (place: KeyringPlace) => {
+        assert.equal((await rotate(place)).code, WAITING);
+        await publish(place);
+      },
+    ],
+  ] as const) {
+    it(`killed at any step while it ${phase}, and run again, ends in the same state`, async () => {
+      let killed = 0;
+      for (let step = 1; ; step += 1) {
+        let survived = false;
+        await inPlace(async (place) => {
+          await prepare(place);
+          const run = await rotate(place, step);
+          survived = run.code !== null;
+          await finish(place);
+          await checkEnd(place, `killed at ${step}`);
+        });
+        if (survived) break;
+        killed += 1;
+      }
+      assert.ok(killed >= 8, `only ${killed} steps`);
+    });
+  }
+
+  it('does the work once when twenty run at once', async () => {
+    await inPlace(async (place) => {
+      const twenty = async () =>
+        await Promise.all(Array.from({ length: 20 }, async () => await rotate(place)));
+      for (const run of await twenty()) assert.equal(run.code, WAITING, run.stderr);
+      assert.equal((await keysIn(place)).length, 2);
+      await publish(place);
+      for (const run of await twenty()) assert.equal(run.code, 0, run.stderr);
+      await checkEnd(place, 'twenty at once');
+      const events: string[] = [];
+      const journal = new FileJournal(path.join(place.dir, 'journal'));
+      for await (const { event } of journal.read({ domain: DOMAIN })) events.push(event);
+      for (const event of ['key-intended', 'key-created', 'published', 'activated']) {
+        assert.equal(events.filter((other) => other === event).length, 2, event);
+      }
+    });
+  });
+});
