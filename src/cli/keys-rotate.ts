@@ -33,8 +33,8 @@ job, does that when it is due. It may be killed at any point and run again; twen
   waxseal keys rotate --due --step --max 200 --concurrency 8
 
 --due selects each domain whose active key is older than keys.rotation.rotateAfterDays, and also takes the
-steps that are due for old keys: revoke and destroy. The first domain goes alone, as a canary: when it fails
-nothing else is begun.
+steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
+canary; the others only after one has gone well. --max spreads the work over several runs.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 a step is left to you (the message says
 what to do), 4 waiting: not seen in DNS yet, or not due
@@ -57,7 +57,11 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       new Option('--backend <name>', 'for new keys; default: as now').choices(BACKEND_NAMES),
     )
     .option('--ttl <seconds>', 'TTL of new records; default: as now', ttlArgument)
-    .option('--force', 'activate Ed25519 without RSA beside it', false)
+    .option(
+      '--force',
+      'activate Ed25519 without RSA beside it, and without a trial signature here',
+      false,
+    )
     .option('--timeout <time>', 'longest wait without --step', durationArgument, DEFAULT_TIMEOUT_MS)
     .option('--max <count>', 'with --due: most domains in this run', countArgument, 999_999)
     .option('--concurrency <count>', 'with --due: domains at the same time', countArgument, 4)

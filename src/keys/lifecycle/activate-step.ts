@@ -1,10 +1,12 @@
 import { withActive } from '../activate-keys.ts';
+import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
 import { activeKeys, familyOf, withKeys } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
+import type { StepResult } from './step-outcome.ts';
 import type { StepRun, StepTarget, StepWork } from './step-work.ts';
 import { worst } from './verify-step.ts';
 
@@ -30,7 +32,8 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
     const why = `not activated: ${whys.join('; ')}`;
     return { entry: after, result: { kind: 'waiting', why, atMs: undefined }, notes };
   }
-  await probe(work, entry.domain, keys);
+  const unusable = await probe(work, entry.domain, keys);
+  if (unusable !== undefined) return { entry, result: unusable, notes };
   return await underLease(access, entry.domain, async (held) => {
     const current = chosen(held.entry, selectors);
     if (current.length < selectors.length) {
@@ -84,17 +87,26 @@ async function sendBack(
   });
 }
 
-/** @throws KeysError `key-unusable` */
+/** Tries keys that no relay has tried; `--force` leaves that to the relays. */
 async function probe(
-  { access, relays }: StepWork,
+  { access, relays, wishes }: StepWork,
   domain: string,
   keys: readonly ManifestKey[],
-): Promise<void> {
+): Promise<StepResult | undefined> {
+  if (wishes.force) return undefined;
   const { complaints } = await relays.of(domain);
   for (const key of keys) {
     if (complaints.get(key.selector)?.length === 0) continue; // relays tried it themselves
     const backend = await access.connect(key.backend, 'must-exist');
     const { selector, algorithm, publicKey, material } = key;
-    await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
+    try {
+      await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
+    } catch (error) {
+      if (!(error instanceof KeysError)) throw error;
+      const action =
+        'no relay reports that it can use the key, and here it cannot be tried: run it with credentials that may sign, or say --force';
+      return { kind: 'failed', why: error.message, action };
+    }
   }
+  return undefined;
 }

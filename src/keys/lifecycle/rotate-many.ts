@@ -25,8 +25,9 @@ export interface ManySummary {
 }
 
 /**
- * Takes the steps of many domains: the first alone, as a canary, and the others only when it did
- * not fail; then several at once. Results are handed on as they come, so that nothing piles up.
+ * Takes the steps of many domains: one alone, as a canary, until one has not failed, and then
+ * several at once. One domain that is broken for good keeps nobody else from rotating, and what
+ * is broken for all stops after a few. Results are handed on as they come: nothing piles up.
  */
 export async function rotateMany(
   entries: readonly ManifestDomain[],
@@ -39,23 +40,26 @@ export async function rotateMany(
   let taken = 0;
   let failed = 0;
   const mayGoOn = () => failed < options.stopAfterFailures;
+  let succeeded = 0;
   const takeNext = async (): Promise<boolean> => {
     const { value: entry, done } = queue.next();
     if (done === true || entry === undefined) return false;
     taken += 1;
     const result = await resultOf(entry, one);
     if (hasFailed(result)) failed += 1;
+    else succeeded += 1;
     onResult(result);
     return true;
   };
-  await takeNext();
-  const canaryDied = failed > 0;
+  while (succeeded === 0 && mayGoOn() && (await takeNext())) {
+    // the next canary
+  }
   const worker = async () => {
     while (mayGoOn() && (await takeNext())) {
       // the next one
     }
   };
-  if (!canaryDied) await Promise.all(Array.from({ length: options.concurrency }, worker));
+  await Promise.all(Array.from({ length: options.concurrency }, worker));
   const left = entries.length - taken;
   return { taken, failed, left, stopped: taken < chosen.length };
 }
