@@ -53,8 +53,7 @@ async function lifecycleRun(
     Object.entries(BACKENDS).flatMap(([name, row]) => (row.usableAtOnce === true ? [name] : [])),
   );
   const isShared = sharedKeys(snapshot);
-  // Policies of domains differ in anything but how long a relay may be stale.
-  const relays = new RelayIndex(() => access.reports(), access.clock, policyOf('').maxStaleMs);
+  const relays = new RelayIndex(() => access.reports(), access.clock);
   const work = (domain: string, wishes: Partial<StepWishes> = {}): StepWork => ({
     access,
     policy: policyOf(domain),

@@ -25,7 +25,6 @@ export interface StepOptions {
   readonly force?: boolean;
   readonly reason?: string;
   readonly adoptRecord?: boolean;
-  readonly ignoreServer?: readonly string[];
 }
 
 /** One row: a command that takes one step, or one way back, for keys of a domain. */
@@ -41,7 +40,6 @@ export interface StepCommandRow {
   /** What `--force` does; undefined: there is none. */
   readonly force?: string;
   readonly adoptRecord?: boolean;
-  readonly ignoreServer?: boolean;
   /**
    * The keys that it is about; none: there is nothing to do.
    *
@@ -78,11 +76,6 @@ export function stepCommand(row: StepCommandRow): AddKeysCommand {
     if (row.force !== undefined) command.option('--force', row.force, false);
     if (row.adoptRecord === true) {
       command.option('--adopt-record', 'take over a record that is exactly right already', false);
-    }
-    if (row.ignoreServer === true) {
-      command
-        .option('--ignore-server <address>', 'this name server need not answer', list, [])
-        .option('--reason <text>', 'why it is ignored, for the journal', reasonArgument);
     }
     command
       .option('--dry-run', 'say what would be done, and do nothing', false)
@@ -157,15 +150,10 @@ function nothingDone(
 }
 
 function wishesOf(options: StepOptions): Partial<StepWishes> {
-  const { force, reason, adoptRecord, ignoreServer } = options;
+  const { force, reason, adoptRecord } = options;
   return {
     force: force === true,
     adopt: adoptRecord === true,
     reason,
-    seen: ignoreServer === undefined ? {} : { ignoredServers: ignoreServer },
   };
-}
-
-function list(text: string, others: readonly string[]): readonly string[] {
-  return [...others, text];
 }

@@ -95,7 +95,8 @@ async function verify(
     return created.length > 0 ? EXIT.refused : EXIT.ok;
   }
   const { ignoreServer, reason } = options;
-  const work = run.work(domain, { seen: { ignoredServers: ignoreServer }, reason });
+  const ignored = ignoreServer.map((address) => ({ address, reason: reason ?? '' }));
+  const work = run.work(domain, { seen: { ignored }, reason });
   if (reason !== undefined) {
     const details = { servers: ignoreServer.join(' ') };
     await note(run.access, { event: 'server-ignored', domain, reason, details });

@@ -64,8 +64,10 @@ export interface KeyBackend {
    *
    * @param intent the journal's id of this making: where it was begun before, the same key is
    *   adopted and not a second one made
+   * @param begun `now`: nobody has used this intent before, so nothing is searched for. A search
+   *   may take long where a back end is remote.
    */
-  create(identity: KeyIdentity, intent: string): Promise<KeptKey>;
+  create(identity: KeyIdentity, intent: string, begun?: 'now' | 'perhaps-before'): Promise<KeptKey>;
   /** Keeps a private key made elsewhere; the same one again is no error. */
   keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey>;
   /** True when something is kept under this name, whether the manifest knows it or not. */

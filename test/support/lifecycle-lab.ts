@@ -109,7 +109,7 @@ export class LifecycleLab {
         ...wishes,
       },
       usableAtOnce: new Set(['file']),
-      relays: new RelayIndex(access.reports, this.clock, whole.maxStaleMs),
+      relays: new RelayIndex(access.reports, this.clock),
       isShared: () => false,
     };
   }

@@ -47,6 +47,8 @@ interface Intent {
   readonly id: string;
   readonly selector: string;
   readonly algorithm: KeyAlgorithm;
+  /** Whether an earlier run may have made the key. */
+  readonly begun: 'now' | 'perhaps-before';
 }
 
 /**
@@ -116,10 +118,10 @@ async function makeKey(
   access: LifecycleAccess,
   domain: string,
   backend: KeyBackend,
-  { id, selector, algorithm }: Intent,
+  { id, selector, algorithm, begun }: Intent,
   options: CreateOptions,
 ): Promise<ManifestKey> {
-  const kept = await backend.create({ domain, selector, algorithm: algorithm.name }, id);
+  const kept = await backend.create({ domain, selector, algorithm: algorithm.name }, id, begun);
   return {
     selector,
     algorithm: algorithm.name,
@@ -154,7 +156,7 @@ async function newIntent(
   const details = { algorithm: algorithm.name, backend: options.backend };
   const { selector } = found;
   await note(access, { event: CREATE_EVENTS.intended, domain, selector, intent: id, details });
-  return { id, selector, algorithm };
+  return { id, selector, algorithm, begun: 'now' };
 }
 
 /** Intents of which no key is in the manifest, and none was; and whose selector is still free. */
@@ -169,7 +171,9 @@ async function openIntents(
     if (event === CREATE_EVENTS.created) open.delete(intent);
     if (event !== CREATE_EVENTS.intended || details?.backend !== backend) continue;
     const algorithm = keyAlgorithmNamed(details.algorithm ?? '');
-    if (algorithm !== undefined) open.set(intent, { id: intent, selector, algorithm });
+    if (algorithm !== undefined) {
+      open.set(intent, { id: intent, selector, algorithm, begun: 'perhaps-before' });
+    }
   }
   const listed = entry.keys.filter((key) => key.state !== 'destroyed');
   return [...open.values()].filter(

@@ -7,8 +7,10 @@ import { isoTime } from './key-changes.ts';
 
 /** A choice for one look at DNS. */
 export interface SeenChoice {
-  /** Addresses of name servers that need not answer; journaled with a reason. */
-  readonly ignoredServers?: readonly string[];
+  /** Name servers that need not answer, by address; journaled. */
+  readonly ignored?: readonly { readonly address: string; readonly reason: string }[];
+  /** The longest TTL in seconds that another record had under this name (a slot). */
+  readonly oldTtlS?: number;
 }
 
 /** What the steps of a key's life work with. */

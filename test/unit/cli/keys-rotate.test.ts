@@ -415,6 +415,7 @@ describe('keys commands of a rotation', () => {
     const report = (usable: boolean) => ({
       relay: 'relay-2',
       at: new Date(lab.clock.wallMs()).toISOString(),
+      goodUntil: new Date(lab.clock.wallMs() + 5000).toISOString(),
       generation: 1,
       keys: [
         { domain: 'example.com', selector: 'wx202611r1', usable, reason: 'AccessDenied' },
