@@ -64,6 +64,7 @@ async function take(
   } catch (error) {
     if (takeOver || !(error instanceof KeysError)) throw error;
   }
+  access.progress(`${domain}: somebody else changes it now; waiting`);
   // Somebody has it: it is waited for, unless that process is dead.
   const isLeft = await holderIsGone(access, domain);
   const more = isLeft ? { takeOver: true } : { waitMs: LEASE_WAIT_MS };

@@ -144,6 +144,20 @@ async function ownRecords(
   return own;
 }
 
+/** The longest TTL in seconds that any record of ours had under the name of a key; 0: there was none. */
+export async function longestTtlS(
+  access: LifecycleAccess,
+  domain: string,
+  selector: string,
+): Promise<number> {
+  const name = recordName(selector, domain);
+  let longestS = 0;
+  for await (const { record } of access.journal.read({ domain })) {
+    if (record?.name === name) longestS = Math.max(longestS, record.ttlS);
+  }
+  return longestS;
+}
+
 const OWNING: ReadonlySet<string> = new Set([
   RECORD_EVENTS.intended,
   RECORD_EVENTS.written,
