@@ -33,8 +33,10 @@ export interface Advance {
 }
 
 const FRESH_STEPS: ReadonlySet<StepName> = new Set(['create', 'publish', 'verify', 'activate']);
-/** Steps that somebody else takes at the same time are decided anew; a guard against spinning. */
+/** A guard against going round for ever. */
 const MAX_ROUNDS = 500;
+/** A step that somebody else took meanwhile is decided anew; so often in a row, and no more. */
+const MAX_OVERTAKEN = 10;
 
 /** Faults and refusals of a step are outcomes; the other steps are taken all the same. */
 export async function advance(
@@ -46,6 +48,7 @@ export async function advance(
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   const outcomes: StepOutcome[] = [];
   const tried = new Set<string>();
+  let overtaken = 0;
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
@@ -57,6 +60,8 @@ export async function advance(
       work.access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
       const outcome = await runStep(work, entry, next);
       ({ entry } = outcome);
+      overtaken = outcome.result.kind === 'overtaken' ? overtaken + 1 : 0;
+      if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
       if (outcome.result.kind === 'overtaken') continue;
       keep(outcomes, outcome);
       for (const text of outcome.notes) work.access.progress(`${entry.domain}: ${text}`);
