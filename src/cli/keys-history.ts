@@ -16,29 +16,31 @@ export const addKeysHistory: AddKeysCommand = (parent, context, parts) => {
   parent
     .command('history')
     .summary('show who did what to the keys, and why')
-    .description('Shows the journal of a domain, oldest first.')
-    .argument('<domain>', 'the domain of the keys', domainArgument)
+    .description('Shows the journal of a domain, or of all, oldest first.')
+    .argument('[domain]', 'only this domain', domainArgument)
     .option('--json', 'print JSON, one object a line', false)
     .addHelpText('after', HELP)
-    .action(async (domain: string, options: { readonly json: boolean }) => {
+    .action(async (domain: string | undefined, options: { readonly json: boolean }) => {
       const named = { json: options.json, command: 'keys history', mayBeEmpty: true };
       await runLifecycleCommand(context, parts, named, async ({ access }) => {
         let count = 0;
-        for await (const entry of access.journal.read({ domain })) {
+        for await (const entry of access.journal.read(domain === undefined ? {} : { domain })) {
           count += 1;
           context.stdout(`${options.json ? JSON.stringify(entry) : entryText(entry)}\n`);
         }
-        if (count === 0) context.stderr(`the journal has nothing of ${domain}\n`);
+        if (count === 0)
+          context.stderr(`the journal has nothing${domain === undefined ? '' : ` of ${domain}`}\n`);
         return EXIT.ok;
       });
     });
 };
 
 function entryText(entry: JournalEntry): string {
-  const { at, caller, command, event, selector, reason, record, requestIds } = entry;
+  const { at, caller, command, event, domain, selector, reason, record, requestIds } = entry;
   const parts = [
     at,
     event,
+    domain ?? '-',
     selector ?? '-',
     `by ${caller} (${command})`,
     ...(reason === undefined ? [] : [`because: ${reason}`]),

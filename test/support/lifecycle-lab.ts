@@ -66,6 +66,7 @@ export class LifecycleLab {
   crashAt: CrashPoint | undefined;
   /** Called with each entry that is written, and the one before. */
   onWrite: (before: ManifestDomain | undefined, after: ManifestDomain) => void = () => {};
+  sleep: (ms: number) => Promise<void> = async (ms) => this.clock.advance(ms);
   #generation = 0;
   #idle = 0;
   #domains = new Map<string, ManifestDomain>();
@@ -85,7 +86,7 @@ export class LifecycleLab {
       caller: 'tester',
       command,
       holder,
-      sleep: async (ms) => this.clock.advance(ms),
+      sleep: async (ms) => await this.sleep(ms),
       progress: (text) => this.progress.push(text),
     };
   }

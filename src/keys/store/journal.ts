@@ -1,4 +1,4 @@
-import { appendFile, open } from 'node:fs/promises';
+import { appendFile, open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { makeDirectory } from '../atomic-write.ts';
 import { KeysError, systemCode, systemReason } from '../keys-error.ts';
@@ -54,9 +54,19 @@ export class FileJournal implements Journal {
   }
 
   async *read(filter: { domain?: string; intent?: string }): AsyncGenerator<JournalEntry> {
+    const names = filter.domain === undefined ? await this.#names() : [`${filter.domain}.jsonl`];
+    for (const name of names) yield* this.#readFile(path.join(this.#dir, name), filter.intent);
+  }
+
+  async #names(): Promise<readonly string[]> {
+    const names = await readdir(this.#dir).catch(() => []);
+    return names.filter((name) => name.endsWith('.jsonl')).sort();
+  }
+
+  async *#readFile(file: string, intent: string | undefined): AsyncGenerator<JournalEntry> {
     let handle: Awaited<ReturnType<typeof open>>;
     try {
-      handle = await open(this.#file(filter.domain), 'r');
+      handle = await open(file, 'r');
     } catch (error) {
       if (systemCode(error) === 'ENOENT') return;
       throw new KeysError('journal-unreadable', `the journal ${systemReason(error)}`, {
@@ -67,7 +77,7 @@ export class FileJournal implements Journal {
       for await (const line of handle.readLines()) {
         const entry = parseEntry(line);
         if (entry === undefined) continue;
-        if (filter.intent === undefined || entry.intent === filter.intent) yield entry;
+        if (intent === undefined || entry.intent === intent) yield entry;
       }
     } finally {
       await handle.close();

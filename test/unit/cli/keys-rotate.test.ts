@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Command, CommanderError } from 'commander';
+import { WaxsealError } from '../../../src/base/errors.ts';
 import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysParts, KeysSettings } from '../../../src/cli/keys-command.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
@@ -180,7 +181,7 @@ describe('keys commands of a rotation', () => {
     assert.equal((await keys('cancel-destroy', 'example.com', '--selector', 'wx202611r1')).code, 3);
     assert.match(
       (await keys('history', 'example.com')).out,
-      /destroyed {2}wx202611r1 .*because: old/,
+      /destroyed {2}example\.com {2}wx202611r1 .*because: old/,
     );
   });
 
@@ -397,6 +398,29 @@ describe('keys commands of a rotation', () => {
     assert.equal(line.keys[1].dns.verdict, 'not-yet');
     assert.equal(line.next[0].when, 'resting');
     assert.doesNotMatch((await keys('status', '--no-dns')).out, /seen/);
+  });
+
+  it('status --watch looks again and again', async () => {
+    await keys('rotate', 'example.com');
+    let looks = 0;
+    lab.sleep = async () => {
+      looks += 1;
+      lab.hidden.add(name('wx202611r1'));
+      if (looks === 2) throw new WaxsealError('interrupted', 'enough');
+    };
+    const { out } = await keys('status', '--watch');
+    assert.equal(out.match(/^DOMAIN/gm)?.length, 2);
+    assert.match(out, /wx202611r1 .*seen \(1 of 1 servers\)[\s\S]*wx202611r1 .*not-yet \(0 of 1/);
+  });
+
+  it('history shows one domain or all', async () => {
+    await keys('rotate', 'a.example');
+    await keys('rotate', 'b.example');
+    const all = (await keys('history')).out;
+    assert.match(all, /activated {2}a\.example/);
+    assert.match(all, /activated {2}b\.example/);
+    const one = (await keys('history', 'a.example', '--json')).out.trim().split('\n');
+    assert.ok(one.every((line) => JSON.parse(line).domain === 'a.example'));
   });
 
   it('test signs a probe and looks at DNS', async () => {

@@ -188,11 +188,27 @@ describe('killed anywhere and run again', () => {
           lab.clock.advance(61_000); // its lease runs out
           await row.run(lab);
           assert.deepEqual(picture(lab), expected, `killed ${when} effect ${at}`);
+          checkJournal(lab);
         }
       }
     });
   }
 });
+
+/** No record and no private key that the journal does not know. */
+function checkJournal({ journal, zone, keys }: LifecycleLab): void {
+  for (const [name, { value }] of zone) {
+    const isKnown = journal.some(({ record }) => record?.name === name && record.value === value);
+    assert.ok(isKnown, `the record ${name} is not in the journal`);
+  }
+  for (const id of keys.keys()) {
+    const intent = id.split('#')[1];
+    assert.ok(
+      journal.some((entry) => entry.intent === intent),
+      `the key ${id} is not in the journal`,
+    );
+  }
+}
 
 /** All that outlasts a process, without times and random names. */
 function picture(lab: LifecycleLab) {
