@@ -45,6 +45,8 @@ export interface LifecycleParts {
 
 export interface OpenLifecycle {
   readonly access: LifecycleAccess;
+  /** Who AWS says that we are; undefined when it does not. Asked where keys are in AWS. */
+  awsCaller?(): Promise<string | undefined>;
   close(): void;
 }
 

@@ -11,7 +11,13 @@ import type { StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
 import { DEFAULT_TTL_S, type ManifestDomain } from '../keys/manifest.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
-import { type KeysParts, type KeysRun, type KeysSettings, runKeysCommand } from './keys-command.ts';
+import {
+  type KeysParts,
+  type KeysRun,
+  type KeysSettings,
+  type OpenLifecycle,
+  runKeysCommand,
+} from './keys-command.ts';
 
 /** What a command about the life of keys works with while it runs. */
 export interface LifecycleRun extends Omit<KeysRun, 'access'> {
@@ -34,7 +40,7 @@ export async function runLifecycleCommand(
     const progress = (text: string) => context.stderr(`${text}\n`);
     const opened = await parts.openLifecycle(run.settings, { command: options.command, progress });
     try {
-      return await action(await lifecycleRun(run, opened.access, options.mayBeEmpty === true));
+      return await action(await lifecycleRun(run, opened, options.mayBeEmpty === true));
     } finally {
       opened.close();
     }
@@ -43,10 +49,11 @@ export async function runLifecycleCommand(
 
 async function lifecycleRun(
   run: KeysRun,
-  access: LifecycleAccess,
+  opened: OpenLifecycle,
   mayBeEmpty: boolean,
 ): Promise<LifecycleRun> {
-  const snapshot = await readKeyring(access, mayBeEmpty);
+  const snapshot = await readKeyring(opened.access, mayBeEmpty);
+  const access = { ...opened.access, caller: callerOf(opened, snapshot) };
   const { rotation, maxStaleMs } = run.settings.keys;
   const policyOf = policyFinder(rotation, maxStaleMs);
   const usableAtOnce = new Set(
@@ -63,6 +70,20 @@ async function lifecycleRun(
     isShared,
   });
   return { ...run, access, snapshot, policyOf, work };
+}
+
+/** Where keys are in AWS, the journal names the one whom AWS lets in. Asked once. */
+function callerOf(opened: OpenLifecycle, snapshot: KeyringSnapshot): LifecycleAccess['caller'] {
+  const { access, awsCaller } = opened;
+  const isInAws = [...snapshot.domains.values()].some(({ keys }) =>
+    keys.some((key) => BACKENDS[key.backend].regional === true),
+  );
+  if (!isInAws || awsCaller === undefined) return () => access.caller();
+  let caller: Promise<string> | undefined;
+  return async () => {
+    caller ??= awsCaller().then(async (arn) => arn ?? (await access.caller()));
+    return await caller;
+  };
 }
 
 const NO_WISHES: StepWishes = {

@@ -10,6 +10,7 @@ import { checkSeen } from '../keys/dns/seen.ts';
 import { keyringAccess } from '../keys/keyring-access.ts';
 import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { processHolder } from '../keys/lifecycle/process-holder.ts';
+import { stsCaller } from '../keys/lifecycle/sts-caller.ts';
 import { FileJournal } from '../keys/store/journal.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
@@ -92,15 +93,19 @@ const SYSTEM_PARTS: KeysParts = {
       publisherFor: (domain) => publisherFor(domain),
       seen: async (expectation) => await checkSeen(expectation, { lookup }),
       reports: async () => [],
-      caller: callerName(),
+      caller: async () => callerName(),
       command,
       holder: await processHolder(),
       sleep: async (ms) => await sleep(ms),
       progress,
     };
-    return { access, close: () => lookup.close() };
+    const awsCaller = async () => await stsCaller({ timeoutMs: STS_TIMEOUT_MS });
+    return { access, awsCaller, close: () => lookup.close() };
   },
 };
+
+/** The journal's entry waits for it, and does without. */
+const STS_TIMEOUT_MS = 3000;
 
 /** Who calls, for the journal. */
 function callerName(): string {

@@ -83,7 +83,7 @@ export class LifecycleLab {
       publisherFor: () => this.#publisher(life),
       seen: async (expectation) => this.seen(expectation),
       reports: async () => this.reports,
-      caller: 'tester',
+      caller: async () => 'tester',
       command,
       holder,
       sleep: async (ms) => await this.sleep(ms),

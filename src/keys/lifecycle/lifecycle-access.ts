@@ -20,8 +20,8 @@ export interface LifecycleAccess extends KeyringAccess {
   seen(expectation: SeenExpectation, choice?: SeenChoice): Promise<SeenReport>;
   /** What relays say; empty where none reports. */
   reports(): Promise<readonly RelayReport[]>;
-  /** Who does it, for the journal: STS ARN, or user and host. */
-  readonly caller: string;
+  /** Who does it, for the journal: STS ARN, or user and host. Asked when something is journaled. */
+  caller(): Promise<string>;
   /** The command line without its arguments, e.g. `keys rotate`. */
   readonly command: string;
   /** Who does it, for leases: see `process-holder.ts`. */
@@ -37,6 +37,7 @@ export async function note(
   access: LifecycleAccess,
   entry: Omit<JournalEntry, 'at' | 'caller' | 'command'>,
 ): Promise<void> {
-  const { caller, command } = access;
+  const { command } = access;
+  const caller = await access.caller();
   await access.journal.append({ at: isoTime(access.clock.wallMs()), caller, command, ...entry });
 }

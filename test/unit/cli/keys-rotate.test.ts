@@ -1,80 +1,23 @@
 import assert from 'node:assert/strict';
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { WaxsealError } from '../../../src/base/errors.ts';
-import { registerKeys } from '../../../src/cli/keys.ts';
-import type { KeysParts, KeysSettings } from '../../../src/cli/keys-command.ts';
+import type { RotationSetting } from '../../../src/config/config.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
 import { recordValue } from '../../../src/keys/key-record.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
-import { TxtTable } from '../../support/keyring.ts';
+import { habits, runKeys } from '../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../support/lifecycle-lab.ts';
-
-interface Ran {
-  readonly code: number | undefined;
-  readonly out: string;
-  readonly err: string;
-}
 
 describe('keys commands of a rotation', () => {
   let lab: LifecycleLab;
-  let rotation: KeysSettings['keys']['rotation'];
+  let rotation: RotationSetting | undefined;
 
   beforeEach(() => {
     lab = new LifecycleLab();
     rotation = undefined;
   });
 
-  async function keys(...args: readonly string[]): Promise<Ran> {
-    let out = '';
-    let err = '';
-    let code: number | undefined;
-    const stdout = (text: string) => {
-      out += text;
-    };
-    const stderr = (text: string) => {
-      err += text;
-    };
-    const program = new Command('waxseal')
-      .exitOverride()
-      .configureOutput({ writeOut: stdout, writeErr: stderr });
-    const parts: KeysParts = {
-      clock: lab.clock,
-      openLookup: () => Object.assign(new TxtTable(), { close: () => {} }),
-      openLifecycle: async (_settings, { command, progress }) => ({
-        access: { ...lab.access(command), progress },
-        close: () => {},
-      }),
-    };
-    const settings: KeysSettings = {
-      keys: { dir: '/nowhere', masterKeyFile: '', ...(rotation === undefined ? {} : { rotation }) },
-      dns: { servers: [], timeoutMs: 1, attempts: 1 },
-    };
-    const setExitCode = (value: number) => {
-      code = value;
-    };
-    const context = {
-      stdout,
-      stderr,
-      isTty: false,
-      loadConfig: async () => settings,
-      setExitCode,
-    };
-    registerKeys(program, context, parts);
-    await program.parseAsync(['keys', ...args], { from: 'user' });
-    return { code, out, err };
-  }
-
-  const habits = {
-    rotateAfterDays: 180,
-    retireAfterDays: 7,
-    removeAfterDays: 30,
-    queueLifetimeDays: 5,
-    authLagMs: 300_000,
-    standby: false,
-    names: 'dated',
-    reveal: '',
-    domains: [],
-  } as const;
+  const keys = async (...args: readonly string[]) => await runKeys(lab, rotation, args);
   const name = (selector: string) => recordName(selector, 'example.com');
 
   it('rotate goes to active, says when the rest falls due, and does not begin again', async () => {
@@ -203,150 +146,6 @@ describe('keys commands of a rotation', () => {
       domains: [{ domains: ['.com'], retireAfterDays: 6 }],
     };
     assert.equal((await keys('revoke', 'example.com')).code, 0);
-  });
-
-  it('a scheduled destruction can be taken back, and begins anew', async () => {
-    lab.destroyScheduled = true;
-    await keys('rotate', 'example.com');
-    await keys('emergency', 'example.com', '--reason', 'lost');
-    lab.clock.advance(30 * DAY_MS);
-    const destroyed = await keys('destroy', 'example.com', '--reason', 'old');
-    assert.match(destroyed.out, /can be taken back until 2027-01-01/);
-    const back = await keys('cancel-destroy', 'example.com', '--selector', 'wx202611r1');
-    assert.equal(back.code, 0, back.err);
-    assert.equal(lab.states().wx202611r1, 'revoked');
-    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; k=rsa; p=');
-    assert.equal((await keys('destroy', 'example.com', '--reason', 'old')).code, 4);
-  });
-
-  it('rollback takes the whole set back, and said twice changes nothing', async () => {
-    await keys('rotate', 'example.com');
-    lab.clock.advance(2 * DAY_MS);
-    await keys('rotate', 'example.com');
-    await assert.rejects(keys('rollback', 'example.com'), CommanderError);
-    const done = await keys('rollback', 'example.com', '--reason', 'signatures fail');
-    assert.equal(done.code, 0, done.err);
-    const states = {
-      wx202611r1: 'active',
-      wx202611e1: 'active',
-      wx202611r2: 'retiring',
-      wx202611e2: 'retiring',
-    };
-    assert.deepEqual(lab.states(), states);
-    const twice = await keys('rollback', 'example.com', '--reason', 'again');
-    assert.equal(twice.code, 0);
-    assert.match(twice.out, /nothing to do/);
-    assert.deepEqual(lab.states(), states);
-  });
-
-  it('rollback is refused when DNS does not show the old record any more', async () => {
-    await keys('rotate', 'example.com');
-    lab.clock.advance(2 * DAY_MS);
-    await keys('rotate', 'example.com');
-    lab.hidden.add(name('wx202611r1'));
-    const refused = await keys('rollback', 'example.com', '--reason', 'x');
-    assert.equal(refused.code, 3);
-    assert.match(refused.err, /not rolled back: wx202611r1\._domainkey\.example\.com: .*absent/);
-    assert.equal(lab.states().wx202611r1, 'retiring');
-  });
-
-  it('abort gives up what was never active, and touches nothing else', async () => {
-    await keys('rotate', 'example.com');
-    lab.clock.advance(2 * DAY_MS);
-    lab.settleMs = 1000;
-    await keys('rotate', 'example.com', '--step');
-    const done = await keys('abort', 'example.com');
-    assert.equal(done.code, 0, done.err);
-    assert.deepEqual(lab.states(), {
-      wx202611r1: 'active',
-      wx202611e1: 'active',
-      wx202611r2: 'destroyed',
-      wx202611e2: 'destroyed',
-    });
-    assert.equal(lab.zone.size, 2);
-    assert.match((await keys('rotate', '--due', '--step')).out, /^0 domain/);
-    assert.match((await keys('abort', 'example.com')).out, /nothing to do/);
-  });
-
-  it('emergency switches to the standby, and says what nobody can prevent', async () => {
-    rotation = { ...habits, standby: true };
-    await keys('rotate', 'example.com', '--step');
-    await keys('rotate', '--due', '--step');
-    assert.equal(lab.states().wx202611r2, 'verified');
-    await assert.rejects(keys('emergency', 'example.com'), CommanderError);
-    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
-    assert.equal(done.code, 0, done.err);
-    assert.deepEqual(lab.states(), {
-      wx202611r1: 'revoked',
-      wx202611e1: 'revoked',
-      wx202611r2: 'active',
-      wx202611e2: 'active',
-    });
-    assert.match(done.out, /mail under way that was signed with wx202611r1, wx202611e1 will fail/);
-    assert.match(done.out, /for up to 3600 seconds/);
-    assert.match(done.out, /signs with wx202611r2, wx202611e2 now \(the standby\)/);
-    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; k=rsa; p=');
-    assert.deepEqual(
-      [...lab.keys.values()].map(({ state }) => state),
-      ['disabled', 'disabled', 'live', 'live'],
-    );
-    const twice = await keys('emergency', 'example.com', '--reason', 'stolen');
-    assert.equal(twice.code, 3);
-    assert.match(twice.err, /carried out at .*\nhint: .*--selector/);
-  });
-
-  it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
-    await keys('rotate', 'example.com');
-    lab.publisherFails = true;
-    const failed = await keys('emergency', 'example.com', '--reason', 'stolen');
-    assert.equal(failed.code, 1);
-    assert.match(failed.out, /mail of example\.com is answered 451 until/);
-    assert.deepEqual(lab.states(), { wx202611r1: 'revoked', wx202611e1: 'revoked' });
-    assert.ok([...lab.keys.values()].every(({ state }) => state === 'disabled'));
-    lab.publisherFails = false;
-    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
-    assert.equal(done.code, 0, done.err);
-    assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
-  });
-
-  it('emergency of the RSA key alone does not leave Ed25519 alone, unless forced', async () => {
-    for (const [more, state] of [
-      [[], 'retiring'],
-      [['--force'], 'active'],
-    ] as const) {
-      lab = new LifecycleLab();
-      await keys('rotate', 'example.com');
-      await keys('emergency', 'example.com', '--reason', 'x', '--selector', 'wx202611r1', ...more);
-      assert.deepEqual(lab.states(), { wx202611r1: 'revoked', wx202611e1: state });
-    }
-  });
-
-  it('emergency takes the lease of a rotation that runs, which ends at its next write', async () => {
-    await keys('rotate', 'example.com');
-    lab.clock.advance(2 * DAY_MS);
-    const rotating = lab.access('keys rotate', 'process 2.2 on elsewhere');
-    const { underLease } = await import('../../../src/keys/lifecycle/leased-domain.ts');
-    await assert.rejects(
-      underLease(rotating, 'example.com', async (held) => {
-        const done = await keys('emergency', 'example.com', '--reason', 'stolen');
-        assert.equal(done.code, 0, done.err);
-        await held.write((entry) => ({ ...entry, subdomains: true }));
-      }),
-      { code: 'keyring-lease-lost' },
-    );
-    assert.equal(lab.entry().subdomains, false);
-  });
-
-  it('retire refuses to leave a domain without RSA, or without any key', async () => {
-    await keys('rotate', 'example.com');
-    const retire = async (selector: string) =>
-      await keys('retire', 'example.com', '--selector', selector);
-    const refused = await retire('wx202611r1');
-    assert.equal(refused.code, 3);
-    assert.match(refused.err, /would sign with Ed25519 only/);
-    assert.equal((await retire('wx202611e1')).code, 0);
-    assert.match((await retire('wx202611r1')).err, /no key of example\.com would be active/);
-    assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'retiring' });
   });
 
   it('verify says what is missing where, and journals which server it ignores', async () => {
