@@ -84,6 +84,7 @@ export interface Config {
     readonly maxStaleMs: number;
     readonly recheckMs: number;
     readonly store: StoreSetting;
+    readonly rotation: RotationSetting;
   };
   /** AWS KMS; `KmsSettings` in `keys/kms/`. */
   readonly kms: {
@@ -189,4 +190,27 @@ export interface PublisherConfig {
 export interface DnsHintConfig {
   readonly zone: string;
   readonly servers: readonly string[];
+}
+
+/** The times and habits of keys; see `keys.rotation` in the schema. */
+export interface RotationHabits {
+  readonly rotateAfterDays: number;
+  readonly retireAfterDays: number;
+  readonly removeAfterDays: number;
+  readonly queueLifetimeDays: number;
+  readonly authLagMs: number;
+  readonly standby: boolean;
+  readonly names: 'dated' | 'slots';
+}
+
+export interface RotationSetting extends RotationHabits {
+  /** Where private keys are published after their revocation; empty: nowhere. */
+  readonly reveal: string;
+  /** Other habits for some domains. */
+  readonly domains: readonly RotationOverride[];
+}
+
+export interface RotationOverride extends Partial<RotationHabits> {
+  /** A-labels in lower case: `example.com` (exactly it), `.example.com` (all its subdomains). */
+  readonly domains: readonly string[];
 }

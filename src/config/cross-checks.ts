@@ -22,6 +22,7 @@ export const crossChecks: readonly ((config: Config) => readonly Finding[])[] = 
   checkHopCredentials,
   checkMasterKeyPlace,
   checkKeyringStore,
+  checkRotation,
 ];
 
 function error(key: string, message: string): Finding {
@@ -276,4 +277,26 @@ function checkMasterKeyPlace({ keys }: Config): readonly Finding[] {
           'stands inside keys.dir: who gets a copy of the keyring gets the key to it as well',
         ),
       ];
+}
+
+/** TTL of key records, in days, that nobody chose otherwise. */
+const USUAL_TTL_DAYS = 3600 / 86_400;
+
+/** `keys revoke` refuses it; better to hear of it before keys are old. */
+function checkRotation({ keys: { rotation } }: Config): readonly Finding[] {
+  const rows = [
+    { key: 'keys.rotation.retireAfterDays', habits: rotation },
+    ...rotation.domains.map((row, index) => ({
+      key: `keys.rotation.domains[${index}]`,
+      habits: { ...rotation, ...row },
+    })),
+  ];
+  return rows
+    .filter(({ habits }) => habits.retireAfterDays < habits.queueLifetimeDays + USUAL_TTL_DAYS)
+    .map(({ key }) =>
+      warning(
+        key,
+        'retireAfterDays is less than queueLifetimeDays and the TTL of a record together: old keys will not be revoked, since mail under way would fail',
+      ),
+    );
 }

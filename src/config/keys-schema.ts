@@ -1,5 +1,6 @@
 import type convict from 'convict';
 import type { Config } from './config.ts';
+import { rotationSchema } from './rotation-schema.ts';
 import { directory, file, integer, milliseconds, oneOf, text } from './scalar-formats.ts';
 import { setting } from './setting.ts';
 
@@ -83,4 +84,5 @@ export const keysSchema: convict.Schema<Config['keys']> = {
       'Domains in one ConfigMap or object before the next one is begun.',
     ),
   },
+  rotation: rotationSchema,
 };

@@ -122,6 +122,11 @@ export interface BackendRow {
   /** True: opening a key again costs no more than reading a file, so a reload looks at each. */
   readonly isLocal?: boolean;
   /**
+   * True where a key can be used as soon as it is made; elsewhere permissions spread slowly, and
+   * `keys.rotation.authLagMs` is waited for where no relay reports.
+   */
+  readonly usableAtOnce?: boolean;
+  /**
    * Makes it ready.
    *
    * @throws KeysError when none of its keys can be used, e.g. without the master key

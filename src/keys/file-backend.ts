@@ -37,6 +37,7 @@ const FILE_MODE = 0o600;
  */
 export const fileBackend: BackendRow = {
   isLocal: true,
+  usableAtOnce: true,
   connect: async (options) => {
     if (options.store === undefined || options.store.kind === 'file') {
       return new FileBackend(options.dir, await masterKeyFor(options), 'file');
@@ -227,10 +228,21 @@ async function masterKeyFor(options: BackendOptions): Promise<MasterKey> {
     if (!isMissing || !mayMake) throw error;
     // A new master key beside keys that an old one encrypted would hide what was lost.
     for await (const _file of sealedFiles(privateDirectory)) throw error;
-    return await createMasterKey(masterKeyFile);
+    return await createOrRead(masterKeyFile);
   }
   if (mayMake) await refuseOtherMasterKey(privateDirectory, master, masterKeyFile);
   return master;
+}
+
+/** Another command may make it at the same moment; it is never there half. */
+async function createOrRead(masterKeyFile: string): Promise<MasterKey> {
+  try {
+    return await createMasterKey(masterKeyFile);
+  } catch (error) {
+    const isThere = error instanceof KeysError && systemCode(error.cause) === 'EEXIST';
+    if (!isThere) throw error;
+    return await readMasterKey(masterKeyFile);
+  }
 }
 
 /** Keys under two master keys can never be used together. The first one that fits is enough. */

@@ -11,7 +11,11 @@ import { openStore, type StorePlace } from './store/stores.ts';
 export interface KeyringAccess {
   readonly store: KeyringStore;
   readonly clock: Clock;
-  connect(name: BackendName, masterKey: BackendOptions['masterKey']): Promise<KeyBackend>;
+  connect(
+    name: BackendName,
+    masterKey: BackendOptions['masterKey'],
+    more?: Partial<BackendOptions>,
+  ): Promise<KeyBackend>;
 }
 
 /** A keyring with what lies beside it. */
@@ -39,6 +43,6 @@ export function keyringAccess(
     reports: async () => await reports.read(),
     close,
     clock,
-    connect: (name, masterKey) => BACKENDS[name].connect({ ...place, masterKey }),
+    connect: (name, masterKey, more) => BACKENDS[name].connect({ ...place, ...more, masterKey }),
   };
 }

@@ -30,6 +30,7 @@ const OPTIONAL_TIMES = [
   'retiringSince',
   'publishedAt',
   'verifiedAt',
+  'settledAt',
   'revokedAt',
   'destroyedAt',
 ] as const;
@@ -75,7 +76,7 @@ function readDomain(
     const meant = right === undefined ? '' : `; write "${right}"`;
     return reader.problem(path, `is no domain name in lower case and A-labels${meant}`);
   }
-  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease']);
+  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease', 'rotatingSince']);
   if (fields === undefined) return undefined;
   const subdomains = fields.has('subdomains')
     ? reader.boolean(fields.get('subdomains'), [...path, 'subdomains'])
@@ -88,10 +89,14 @@ function readDomain(
   const lease = fields.has('lease')
     ? readLease(fields.get('lease'), [...path, 'lease'], reader)
     : undefined;
+  const rotatingSince = fields.has('rotatingSince')
+    ? reader.time(fields.get('rotatingSince'), [...path, 'rotatingSince'])
+    : undefined;
   return {
     domain,
     subdomains: subdomains ?? false,
     keys: keys.filter((key) => key !== undefined),
+    ...(rotatingSince === undefined ? {} : { rotatingSince }),
     ...(lease === undefined ? {} : { lease }),
   };
 }
@@ -123,6 +128,7 @@ function readKey(
     retiringSince: optionalTime('retiringSince'),
     publishedAt: optionalTime('publishedAt'),
     verifiedAt: optionalTime('verifiedAt'),
+    settledAt: optionalTime('settledAt'),
     revokedAt: optionalTime('revokedAt'),
     destroyedAt: optionalTime('destroyedAt'),
   };

@@ -36,6 +36,8 @@ import {
  * The wrapping key itself is never disabled or deleted: no operation here could.
  */
 export const kmsEnvelopeBackend: BackendRow = {
+  // The wrapping key is there already, with its permissions.
+  usableAtOnce: true,
   connect: async (options) => new KmsEnvelopeBackend(kmsOf(options)),
 };
 
