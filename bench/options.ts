@@ -18,7 +18,7 @@ export interface RunOptions {
 
 export const USAGE = `Usage: npm run bench -- [options]
   --quick          about a minute: shows that everything works, measures badly
-  --only ROWS      cpu, latency, connections, memory, round-trips, stalled (comma-separated);
+  --only ROWS      cpu, latency, connections, memory, round-trips, stalled, kms (comma-separated);
                    cpu:1KB limits the group to one message
   --json FILE      write the result there instead of to standard output
   --tools NAME     auto (default: postfix where installed), postfix (smtp-source, smtp-sink) or own

@@ -8,6 +8,7 @@ import { parseRunOptions, type RunOptions, USAGE } from './options.ts';
 import { formatRow, passes, type Row } from './row.ts';
 import { connectionRows } from './rows/connections.ts';
 import { cpuRows } from './rows/cpu.ts';
+import { kmsRows } from './rows/kms.ts';
 import { latencyRows } from './rows/latency.ts';
 import { memoryRows } from './rows/memory.ts';
 import { roundTripRows } from './rows/round-trips.ts';
@@ -26,6 +27,7 @@ const GROUPS: Readonly<Record<string, RowGroup>> = {
   'round-trips': roundTripRows,
   memory: memoryRows,
   stalled: stalledRows,
+  kms: kmsRows,
 };
 
 const FLOOR_GROUPS: Readonly<Record<string, RowGroup>> = {

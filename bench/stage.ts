@@ -89,13 +89,14 @@ async function startSmtpSink(port: number): Promise<void> {
   }
 }
 
-/** Waits until something listens; throws when nothing does within 20 s or `stillAlive` says no. */
+/** Waits until something listens; throws when nothing does in time or `stillAlive` says no. */
 export async function waitUntilAccepting(
   host: string,
   port: number,
   stillAlive: () => boolean = () => true,
+  timeoutMs = 20_000,
 ): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline && stillAlive()) {
     if (await accepts(host, port)) {
       return;

@@ -53,14 +53,26 @@ export async function checkBuild(): Promise<void> {
   }
 }
 
+/** A relay that differs from the usual one. */
+export interface RelayVariant {
+  /** Sections over those of the configuration. */
+  readonly settings: object;
+  readonly makeKeys: (configFile: string, dir: string) => Promise<void>;
+  /** How long it may take to start. */
+  readonly startMs?: number;
+}
+
+const USUAL: RelayVariant = { settings: {}, makeKeys };
+
 /** Starts the built relay with a configuration, keys and a spool of its own. */
-export async function startRelay(stage: Stage): Promise<System> {
+export async function startRelay(stage: Stage, variant: RelayVariant = USUAL): Promise<System> {
   const dir = await mkdtemp(join(stage.workDir, 'relay-'));
   const port = await freePort();
   const configFile = join(dir, 'waxseal.json.yaml');
   await mkdir(join(dir, 'spool'));
-  await writeFile(configFile, JSON.stringify(relayConfig(stage, dir, port), null, 2));
-  await makeKeys(configFile);
+  const config = { ...relayConfig(stage, dir, port), ...variant.settings };
+  await writeFile(configFile, JSON.stringify(config, null, 2));
+  await variant.makeKeys(configFile, dir);
   const logFile = join(dir, 'relay.log');
   // As users run it, so that the flags of its first line hold; a profile needs more of them.
   const interpreter =
@@ -70,7 +82,7 @@ export async function startRelay(stage: Stage): Promise<System> {
   const command = [...interpreter, CLI, 'serve', '--config', configFile];
   const child = startChild('relay', 'sh', withManyFiles(command), { logFile });
   try {
-    await waitUntilAccepting(HOST, port, () => !child.hasExited);
+    await waitUntilAccepting(HOST, port, () => !child.hasExited, variant.startMs);
   } catch (error) {
     await child.stop();
     throw new Error(`the relay did not start: ${readFileSync(logFile, 'utf8').slice(-2000)}`, {
@@ -80,7 +92,7 @@ export async function startRelay(stage: Stage): Promise<System> {
   return { port, pid: child.pid, stop: () => child.stop() };
 }
 
-function relayConfig(stage: Stage, dir: string, port: number): unknown {
+function relayConfig(stage: Stage, dir: string, port: number): object {
   return {
     server: { name: 'relay.bench.example' },
     listen: [`${HOST}:${port}`],

@@ -106,6 +106,7 @@ export class MessageSeal {
       return { kind: 'sealed', prefix: Buffer.concat([received, ...added].map(octetsOf)) };
     }
     const bound = this.#boundSigning(plan.keys, message.dueMs);
+    const used = new Map(plan.keys.map((key) => [key, key]));
     try {
       const signatures = await signMessage({
         fields: [...added, ...header.fields],
@@ -114,8 +115,9 @@ export class MessageSeal {
         options: signature,
         nowS: Math.floor(wallMs / 1000),
         signal: bound?.signal,
+        onFallback: (key, fallback) => used.set(key, fallback),
       });
-      journal.signed(plan.keys);
+      journal.signed([...used.values()]);
       const prefix = Buffer.concat([received.octets, signatures, ...added.map(octetsOf)]);
       return { kind: 'sealed', prefix };
     } catch (error) {

@@ -5,11 +5,13 @@ import { parseAllowList } from './accept/allow-list.ts';
 import { checkTls, type ListenerAccess } from './accept/listener.ts';
 import { parseUsers } from './accept/users.ts';
 import { checkCertificates } from './base/certificates.ts';
+import { systemClock } from './base/clock.ts';
 import { errorMessage, WaxsealError } from './base/errors.ts';
 import type { Config } from './config/config.ts';
 import { type Endpoint, parseEndpoint } from './config/network-formats.ts';
 import { type Hops, readCredentials } from './config/read-credentials.ts';
 import { type KeyringOptions, loadKeyring } from './keys/keyring.ts';
+import { Kms } from './keys/kms/kms.ts';
 
 /**
  * What a server needs besides its configuration: files, directories, addresses. `serve` reads them
@@ -50,9 +52,9 @@ export async function readAccess(config: Config): Promise<ListenerAccess> {
   return { allow, users: await readUsers(config), tls: await readTls(config) };
 }
 
-/** Where the keyring is, and whether a keyring without domains is meant. */
-export function keyringOptions({ keys, signing }: Config): KeyringOptions {
-  return { ...keys, mayBeEmpty: signing.unmatched === 'unsigned' };
+/** Where the keyring is and what opens its keys, and whether one without domains is meant. */
+export function keyringOptions({ keys, signing }: Config, kms: Kms): KeyringOptions {
+  return { ...keys, kms, mayBeEmpty: signing.unmatched === 'unsigned' };
 }
 
 /** One thing that a server needs, for `config check`. */
@@ -81,9 +83,15 @@ function silently(read: (config: Config) => Promise<unknown>): MaterialCheck['ch
 }
 
 async function checkKeyring(config: Config): Promise<readonly string[]> {
-  const { fault, warnings } = await loadKeyring(keyringOptions(config));
-  // It starts, and answers 451 to every MAIL.
-  return fault === undefined || warnings.length > 0 ? warnings : [fault];
+  const quiet = { warning: () => undefined, kmsCalls: () => undefined };
+  const kms = new Kms(config.kms, { clock: systemClock, log: quiet });
+  try {
+    const { fault, warnings } = await loadKeyring(keyringOptions(config, kms));
+    // It starts, and answers 451 to every MAIL.
+    return fault === undefined || warnings.length > 0 ? warnings : [fault];
+  } finally {
+    await kms.close();
+  }
 }
 
 async function readUsers({ clients }: Config): Promise<ListenerAccess['users']> {

@@ -2,17 +2,15 @@ import { getServers } from 'node:dns';
 import { networkInterfaces } from 'node:os';
 import { Listener } from './accept/listener.ts';
 import type { Clock } from './base/clock.ts';
-import { errorMessage, WaxsealError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
 import { StubResolver } from './base/resolver.ts';
 import type { Config } from './config/config.ts';
 import { formatEndpoint } from './config/network-formats.ts';
-import type { Keyring } from './keys/keyring.ts';
-import { KeyringHolder, type PreparedKeyring } from './keys/keyring-holder.ts';
 import { LiveTransactions } from './live-transactions.ts';
 import type { OwnEndpoint } from './relay/address-policy.ts';
 import { Router } from './relay/route.ts';
-import { endpointOf, keyringOptions, readAccess, readMaterial } from './server-material.ts';
+import { ServerKeyring, withHint } from './server-keyring.ts';
+import { endpointOf, readAccess, readMaterial } from './server-material.ts';
 import { Spool } from './spool/spool.ts';
 
 /** What a server is started with. */
@@ -30,8 +28,9 @@ export interface Server {
   /** `host:port` of each listening socket, with the port that it really has. */
   readonly listening: readonly string[];
   /**
-   * Reads keyring, certificates, users file and client list again and swaps all of them; if one is
-   * bad, none, and the log says why. Never rejects.
+   * Reads certificates, users file and client list again and swaps all of them, and the keyring
+   * with them; if one is bad, none, and the log says why. What is bad of the keyring keeps its old
+   * state, and the rest is taken. Never rejects.
    */
   reload(): Promise<void>;
   /**
@@ -50,10 +49,7 @@ export interface Server {
  */
 export async function startServer(parts: ServerParts): Promise<Server> {
   const { config, log, clock } = parts;
-  const keyring = new KeyringHolder(keyringOptions(config));
-  const loaded = await prepareKeyring(keyring);
-  loaded.commit();
-  warnOf(loaded.keyring, log, 'start');
+  const keyring = await ServerKeyring.load(parts);
   const material = await readMaterial(config);
   const resolver = new StubResolver({
     ...config.dns,
@@ -71,7 +67,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
     ownEndpoints: ownEndpoints(config.listen),
   });
   const spool = new Spool(config.spool, clock);
-  const live = { config, clock, log, keyring, router, ca: material.relayCa, spool };
+  const live = { config, clock, log, keyring: keyring.holder, router, ca: material.relayCa, spool };
   const transactions = new LiveTransactions(live);
   const listener = new Listener(
     {
@@ -89,6 +85,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
   );
   const listening = await listenAll(listener, config.listen);
   log.started({ name: config.server.name, listen: listening, version: parts.version });
+  keyring.start();
   let reloads = Promise.resolve();
   return {
     listening,
@@ -100,6 +97,7 @@ export async function startServer(parts: ServerParts): Promise<Server> {
     drain: async (reason) => {
       log.draining({ reason, sessions: listener.sessionCount });
       const drained = await drain(parts, listener, transactions);
+      await keyring.stop();
       resolver.close();
       log.stopped({ drained });
       return drained;
@@ -140,34 +138,28 @@ async function listenAll(listener: Listener, endpoints: readonly string[]): Prom
 
 async function reload(
   parts: ServerParts,
-  keyring: KeyringHolder,
+  keyring: ServerKeyring,
   listener: Listener,
 ): Promise<void> {
   const { log } = parts;
   try {
-    // Everything is read and checked before anything is swapped, and nothing waits in between.
+    // Everything is read and checked before anything is swapped, and nothing waits in between. What
+    // is wrong with a part of the keyring concerns that part alone (decision 015).
     const access = await readAccess(await parts.reloadConfig());
-    const next = await prepareKeyring(keyring);
+    const next = await keyring.prepare();
     listener.update(access);
-    next.commit();
-    warnOf(next.keyring, log, 'reload');
-    log.reloaded({ what: ['keyring', 'tls', 'users', 'clients.allow'] });
+    const what = ['tls', 'users', 'clients.allow'];
+    if (next.kind === 'loaded') {
+      next.commit();
+      keyring.warn('reload');
+      what.unshift('keyring');
+    }
+    log.reloaded({ what, by: 'signal', generation: keyring.holder.keyring?.generation });
+    const complaints = next.kind === 'loaded' ? next.complaints : [next.error];
+    for (const complaint of complaints) log.reloadFailed({ reason: withHint(complaint) });
   } catch (error) {
-    const hint = error instanceof WaxsealError && error.hint ? ` (${error.hint})` : '';
-    log.reloadFailed({ reason: errorMessage(error) + hint });
+    log.reloadFailed({ reason: withHint(error) });
   }
-}
-
-async function prepareKeyring(
-  holder: KeyringHolder,
-): Promise<Extract<PreparedKeyring, { kind: 'ready' }>> {
-  const prepared = await holder.prepare();
-  if (prepared.kind === 'kept') throw prepared.error;
-  return prepared;
-}
-
-function warnOf({ warnings }: Keyring, log: Log, when: string): void {
-  for (const message of warnings) log.warning({ about: `keyring (${when})`, message });
 }
 
 /** Where we listen, a wildcard address written out as the machine's own addresses. */

@@ -14,17 +14,52 @@ export interface Log {
   started(record: { name: string; listen: readonly string[]; version: string }): void;
   draining(record: { reason: string; sessions: number }): void;
   stopped(record: { drained: boolean }): void;
-  reloaded(record: { what: readonly string[] }): void;
-  /** A reload failed; the old state stays in force. */
+  reloaded(record: ReloadRecord): void;
+  /** A reload, or a part of it, failed; what that is about stays as it was. */
   reloadFailed(record: { reason: string }): void;
+  /** A running relay could not take the keyring, or a part of it; what was in force stays. */
+  keyringTrouble(record: { reason: string }): void;
+  /** It could again. */
+  keyringWell(record: { generation: number }): void;
+  /**
+   * The DNS record of a key that signs, or signed lately, is gone, changed, or cannot be looked up.
+   * Signing goes on.
+   */
+  recordFinding(record: RecordFindingRecord): void;
+  /** Such a record is as it must be again. */
+  recordWell(record: { domain: string; selector: string; name: string }): void;
   /** A setting that works and that the operator should look at. */
   warning(record: { about: string; message: string }): void;
+  /** Calls to AWS KMS since the start, by operation (AWS bills each), and those that failed. */
+  kmsCalls(record: {
+    calls: Readonly<Record<string, number>>;
+    failures: Readonly<Record<string, number>>;
+  }): void;
   /** A fault of our own; never contains message content or secrets. */
   fault(where: string, error: unknown): void;
   /** Session-level detail, for `log.level: debug`. */
   debug(event: string, details: Record<string, unknown>): void;
   /** Writes out what is buffered; resolves when it is with the operating system. */
   flush(): Promise<void>;
+}
+
+/** A key record that is not as it must be. */
+export interface RecordFindingRecord {
+  readonly domain: string;
+  readonly selector: string;
+  readonly name: string;
+  readonly verdict: string;
+  readonly reasons: readonly string[];
+}
+
+/** What was put in force without a restart. */
+export interface ReloadRecord {
+  readonly what: readonly string[];
+  /** `watch`: the relay saw by itself that it changed. */
+  readonly by?: 'signal' | 'watch' | undefined;
+  readonly generation?: number | undefined;
+  /** Signing domains. */
+  readonly domains?: number | undefined;
 }
 
 /** What is said of a transaction when it has ended. Absent fields were never known. */
@@ -119,8 +154,23 @@ export function createLog(options: LogOptions): Log {
     stopped: (record) => logger.info({ event: 'stopped', ...record }, 'stopped'),
     reloaded: (record) => logger.info({ event: 'reloaded', ...record }, 'reloaded'),
     reloadFailed: (record) =>
-      logger.error({ event: 'reload-failed', ...record }, 'reload failed, the old state stays'),
+      logger.error(
+        { event: 'reload-failed', ...record },
+        'reload failed, the old state of what it is about stays',
+      ),
+    keyringTrouble: (record) =>
+      logger.error({ event: 'keyring-trouble', ...record }, 'the keyring was not taken as it is'),
+    keyringWell: (record) =>
+      logger.info({ event: 'keyring-well', ...record }, 'the keyring is well again'),
+    recordFinding: (record) =>
+      logger.error(
+        { event: 'record-finding', ...record },
+        'a key record in DNS is not as it must be',
+      ),
+    recordWell: (record) =>
+      logger.info({ event: 'record-well', ...record }, 'a key record in DNS is well again'),
     warning: (record) => logger.warn({ event: 'warning', ...record }, record.message),
+    kmsCalls: (record) => logger.info({ event: 'kms-calls', ...record }, 'calls to KMS so far'),
     fault: (where, error) =>
       logger.error(
         { event: 'fault', where, stack: error instanceof Error ? error.stack : undefined },

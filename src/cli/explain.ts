@@ -5,6 +5,7 @@ import { errorMessage, WaxsealError } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import type { Config } from '../config/config.ts';
 import { loadKeyring } from '../keys/keyring.ts';
+import { Kms } from '../keys/kms/kms.ts';
 import type { SigningKeyring } from '../mail/signer.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type Explanation, explainMessage } from './explanation.ts';
@@ -64,13 +65,17 @@ async function explain(frame: CliFrame, file: string, options: ExplainOptions): 
 }
 
 /** A keyring that cannot be read defers every message, as it does in the relay. */
-async function openKeyring({ keys, signing }: Config): Promise<SigningKeyring> {
+async function openKeyring({ keys, kms: settings, signing }: Config): Promise<SigningKeyring> {
+  const quiet = { warning: () => undefined, kmsCalls: () => undefined };
+  const kms = new Kms(settings, { clock: systemClock, log: quiet });
   try {
-    return await loadKeyring({ ...keys, mayBeEmpty: signing.unmatched === 'unsigned' });
+    return await loadKeyring({ ...keys, kms, mayBeEmpty: signing.unmatched === 'unsigned' });
   } catch (error) {
     if (!(error instanceof WaxsealError)) throw error;
     const reason = [error.message, error.hint].filter((part) => part !== undefined).join('; ');
     return { fault: reason, keysFor: (domain) => ({ kind: 'unusable', domain, reason }) };
+  } finally {
+    await kms.close();
   }
 }
 

@@ -1,23 +1,25 @@
 import { type Activation, activateKeys } from '../keys/activate-keys.ts';
 import type { RecordCheck } from '../keys/check-record.ts';
+import { leasedCommit } from '../keys/lifecycle/leased-commit.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
   domainArgument,
   jsonText,
   type KeysRun,
-  runKeysCommand,
   selectorsArgument,
   writeWarnings,
 } from './keys-command.ts';
+import { runLifecycleCommand } from './keys-lifecycle.ts';
 
 const HELP = `
 The key must be able to sign on this machine, and DNS must show exactly its record; otherwise nothing
 changes and the answer says what was seen and what was expected. The active key of the same kind
 becomes "retiring": leave its DNS record in place for a week at least, since mail that it signed is
-still under way. A running relay takes the change over when it reloads (SIGHUP).
+still under way. Running relays take the change over within seconds (keys.watchMs).
 
-To go back, activate the retiring key by its name: --selector OLD.
+To go back, activate the retiring key by its name: --selector OLD. ("waxseal keys rotate" also asks every
+authoritative server, and waits until no cache holds an older answer; "keys verify" does that alone.)
 
 Exit codes: 0 done (or active already), 1 failed, 2 wrong command line or configuration,
 3 refused: DNS does not show the record, or another check failed; nothing was changed
@@ -26,6 +28,7 @@ Exit codes: 0 done (or active already), 1 failed, 2 wrong command line or config
 interface ActivateOptions {
   readonly selector: readonly string[];
   readonly force: boolean;
+  readonly dryRun: boolean;
   readonly json: boolean;
 }
 
@@ -38,14 +41,19 @@ export const addKeysActivate: AddKeysCommand = (parent, context, parts) => {
     .argument('<domain>', 'the domain of the keys', domainArgument)
     .option('--selector <name>', 'this key only; may be repeated', selectorsArgument, [])
     .option('--force', 'even if DNS does not show the record: receivers may reject mail', false)
+    .option('--dry-run', 'check everything, and write nothing', false)
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: ActivateOptions) => {
-      await runKeysCommand(context, parts, options.json, async (run) => {
+      const named = { json: options.json, command: 'keys activate' };
+      await runLifecycleCommand(context, parts, named, async (run) => {
         const lookup = parts.openLookup(run.settings);
         try {
           const { selector: selectors, force } = options;
-          const activation = await activateKeys(run.access, { domain, selectors, force }, lookup);
+          const commit = options.dryRun ? async () => {} : leasedCommit(run.access);
+          const request = { domain, selectors, force };
+          const activation = await activateKeys(run.access, request, lookup, commit);
+          if (options.dryRun) run.context.stderr('dry run: nothing is written\n');
           return report(run, domain, activation);
         } finally {
           lookup.close();
@@ -54,7 +62,11 @@ export const addKeysActivate: AddKeysCommand = (parent, context, parts) => {
     });
 };
 
-function report(run: KeysRun, domain: string, activation: Activation): ExitCode {
+function report(
+  run: Pick<KeysRun, 'context' | 'json'>,
+  domain: string,
+  activation: Activation,
+): ExitCode {
   const isRefused = activation.kind === 'not-seen';
   if (activation.kind !== 'unchanged') writeWarnings(run, checkWarnings(activation));
   if (run.json) {
@@ -83,7 +95,7 @@ function activationText(domain: string, activation: Activation): string {
       const retiring = activation.retiring.map((selector) => `  ${selector}  retiring\n`);
       const keep =
         retiring.length === 0 ? '' : 'Leave the DNS record of a retiring key in place.\n';
-      return `${domain}:\n${[...active, ...retiring].join('')}${keep}Reload the relay (SIGHUP) to use them.\n`;
+      return `${domain}:\n${[...active, ...retiring].join('')}${keep}Running relays use them within seconds.\n`;
     }
   }
 }

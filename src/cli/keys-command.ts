@@ -1,11 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Clock } from '../base/clock.ts';
 import { printable } from '../base/printable.ts';
+import type { RotationSetting, StoreSetting } from '../config/config.ts';
 import type { PublisherSetting } from '../keys/dns/publisher-settings.ts';
 import type { DnsSettings } from '../keys/dns/seen-options.ts';
 import { isSelector, toSigningDomain } from '../keys/key-name.ts';
-import { type KeyringAccess, keyringAccess } from '../keys/keyring-access.ts';
+import { keyringAccess, type OpenedKeyring } from '../keys/keyring-access.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
+import { Kms } from '../keys/kms/kms.ts';
+import type { KmsSettings } from '../keys/kms/kms-settings.ts';
+import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
@@ -15,10 +19,20 @@ import { reportError } from './report-error.ts';
 
 /** The slice of the configuration that the `keys` commands need. */
 export interface KeysSettings {
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    /** undefined: files in `dir`. */
+    readonly store?: StoreSetting;
+    /** undefined: the defaults. */
+    readonly rotation?: RotationSetting;
+    readonly maxStaleMs?: number;
+  };
   readonly dns: DnsSettings;
   /** None in tests that publish nothing. */
   readonly publishers?: readonly PublisherSetting[];
+  /** Absent: keys in KMS cannot be used. */
+  readonly kms?: KmsSettings;
 }
 
 /** What the `keys` commands use besides their context; tests bring their own. */
@@ -26,6 +40,23 @@ export interface KeysParts extends KeysImportParts {
   readonly clock: Clock;
   /** Makes the look-up for key records; `close` ends it. */
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
+  /** Makes what the steps of a key's life need; `close` ends it. */
+  openLifecycle(settings: KeysSettings, run: LifecycleParts): Promise<OpenLifecycle>;
+}
+
+export interface LifecycleParts {
+  /** For the journal, e.g. `keys rotate`. */
+  readonly command: string;
+  readonly progress: (text: string) => void;
+  /** That of the command, which closes it. */
+  readonly keyring: OpenedKeyring;
+}
+
+export interface OpenLifecycle {
+  readonly access: LifecycleAccess;
+  /** Who AWS says that we are; undefined when it does not. Asked where keys are in AWS. */
+  awsCaller?(): Promise<string | undefined>;
+  close(): void;
 }
 
 /** What one `keys` command works with while it runs. */
@@ -33,7 +64,9 @@ export interface KeysRun {
   readonly context: CliContext<KeysSettings>;
   readonly parts: KeysParts;
   readonly settings: KeysSettings;
-  readonly access: KeyringAccess;
+  readonly access: OpenedKeyring;
+  /** undefined where it is not configured. */
+  readonly kms: Kms | undefined;
   readonly json: boolean;
 }
 
@@ -54,14 +87,32 @@ export async function runKeysCommand(
   json: boolean,
   action: (run: KeysRun) => Promise<ExitCode>,
 ): Promise<void> {
+  let kms: Kms | undefined;
+  let access: OpenedKeyring | undefined;
   try {
     const settings = await context.loadConfig();
-    const access = keyringAccess(settings.keys, parts.clock);
-    context.setExitCode(await action({ context, parts, settings, access, json }));
+    kms = kmsFor(context, settings, parts.clock);
+    access = keyringAccess({ ...settings.keys, kms }, parts.clock);
+    context.setExitCode(await action({ context, parts, settings, access, kms, json }));
   } catch (error) {
     reportError(context, error, json);
     if (error instanceof KeysRefusal) context.setExitCode(EXIT.refused);
+  } finally {
+    access?.close();
+    await kms?.close();
   }
+}
+
+/** KMS for one command; what the operator should know goes to standard error. */
+function kmsFor(
+  context: CliContext<KeysSettings>,
+  { kms }: KeysSettings,
+  clock: Clock,
+): Kms | undefined {
+  if (kms === undefined) return undefined;
+  const warning = ({ message }: { readonly message: string }) =>
+    context.stderr(`warning: ${printable(message)}\n`);
+  return new Kms(kms, { clock, log: { warning, kmsCalls: () => undefined } });
 }
 
 /** One JSON document, for programs. */
@@ -70,7 +121,7 @@ export function jsonText(value: unknown): string {
 }
 
 /** Warnings go to standard error, so that they never mix with what is piped on. */
-export function writeWarnings(run: KeysRun, warnings: readonly string[]): void {
+export function writeWarnings(run: Pick<KeysRun, 'context'>, warnings: readonly string[]): void {
   for (const warning of warnings) run.context.stderr(`warning: ${printable(warning)}\n`);
 }
 
@@ -91,7 +142,7 @@ export function selectorArgument(text: string): string {
 }
 
 /** Argument parser for a repeatable selector. */
-export function selectorsArgument(text: string, others: readonly string[]): readonly string[] {
+export function selectorsArgument(text: string, others: readonly string[] = []): readonly string[] {
   return [...others, selectorArgument(text)];
 }
 

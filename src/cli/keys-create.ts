@@ -1,6 +1,11 @@
-import { InvalidArgumentError } from 'commander';
-import { type AddedKeys, createKeys } from '../keys/create-keys.ts';
+import { InvalidArgumentError, Option } from 'commander';
+import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
+import { BACKENDS } from '../keys/backends.ts';
+import type { AddedKeys } from '../keys/create-keys.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
+import { KeysRefusal } from '../keys/keys-error.ts';
+import { type CreateOptions, createKeysOf } from '../keys/lifecycle/create-step.ts';
+import { createOptions } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
@@ -8,9 +13,9 @@ import {
   domainArgument,
   jsonText,
   type KeysRun,
-  runKeysCommand,
   writeWarnings,
 } from './keys-command.ts';
+import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
 import { dnsRecords, dnsRecordsText, recordWarnings } from './keys-text.ts';
 
 const HELP = `
@@ -27,7 +32,10 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 refused (the message says why)
 `;
 
-interface CreateOptions {
+interface CreateKeysOptions {
+  readonly backend?: BackendName;
+  readonly regions?: readonly string[];
+  readonly dryRun: boolean;
   readonly algorithm?: readonly KeyAlgorithm[];
   readonly subdomains?: boolean;
   readonly ttl: number;
@@ -46,24 +54,59 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
       '--algorithm <name>',
       `${names} or both (rsa2048 and ed25519, the default); may be repeated`,
       algorithmArgument,
-    );
+    )
+    .addOption(
+      new Option('--backend <name>', 'where the private key is; default: as the last key').choices(
+        BACKEND_NAMES,
+      ),
+    )
+    .option('--regions <list>', 'Regions of the key, the first is the primary', regionsArgument)
+    .option('--dry-run', 'say what would be made, and make nothing', false);
   addEntryOptions(command)
     .addHelpText('after', HELP)
-    .action(async (domain: string, options: CreateOptions) => {
-      await runKeysCommand(context, parts, options.json, async (run) => {
-        const added = await createKeys(run.access, {
-          domain,
-          algorithms: options.algorithm ?? DEFAULT_ALGORITHMS,
-          subdomains: options.subdomains,
-          ttlS: options.ttl,
-        });
-        return reportAdded(run, added, 'created');
-      });
+    .action(async (domain: string, options: CreateKeysOptions) => {
+      const named = { json: options.json, command: 'keys create', mayBeEmpty: true };
+      await runLifecycleCommand(context, parts, named, async (run) => create(run, domain, options));
     });
 };
 
+async function create(
+  run: LifecycleRun,
+  domain: string,
+  options: CreateKeysOptions,
+): Promise<ExitCode> {
+  const before = run.snapshot.domains.get(domain);
+  const backend = options.backend ?? before?.keys.at(-1)?.backend ?? 'file';
+  const { subdomains, ttl: ttlS, regions } = options;
+  if (regions !== undefined && BACKENDS[backend].regional !== true) {
+    throw new KeysRefusal('key-no-regions', `the back end ${backend} has no Regions`, {
+      hint: 'leave --regions out, or name another back end with --backend',
+    });
+  }
+  const algorithms = (options.algorithm ?? DEFAULT_ALGORITHMS).map((row) => row.name);
+  if (options.dryRun) {
+    const plan = { domain, algorithms, backend, outcome: 'planned' };
+    if (run.json) run.context.stdout(jsonText(plan));
+    else run.context.stdout(`${domain}: would make ${algorithms.join(', ')} with ${backend}\n`);
+    return EXIT.ok;
+  }
+  const work = run.work(domain, { backend, subdomains, ttlS });
+  const entry = before ?? { domain, subdomains: false, keys: [] };
+  const wishes: CreateOptions = {
+    ...createOptions(work, entry),
+    ...(regions === undefined ? {} : { backendOptions: { regions } }),
+  };
+  const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
+  const added = { domain: created.entry, added: created.added, warnings: created.warnings };
+  return reportAdded(run, added, 'created');
+}
+
 /** Says what `create` or `import` added, and what to do next. */
-export function reportAdded(run: KeysRun, added: AddedKeys, verb: string): ExitCode {
+export function reportAdded(
+  run: Pick<KeysRun, 'context' | 'json'>,
+  added: AddedKeys,
+  verb: string,
+): ExitCode {
   const records = dnsRecords(added.domain, added.added);
   writeWarnings(run, [...added.warnings, ...recordWarnings(records)]);
   const { domain, subdomains } = added.domain;
@@ -80,7 +123,8 @@ export function reportAdded(run: KeysRun, added: AddedKeys, verb: string): ExitC
   return EXIT.ok;
 }
 
-function algorithmArgument(
+/** Argument parser for a repeatable algorithm. */
+export function algorithmArgument(
   text: string,
   others: readonly KeyAlgorithm[] = [],
 ): readonly KeyAlgorithm[] {
@@ -91,4 +135,11 @@ function algorithmArgument(
   if (named.length > 0) return [...others, ...named];
   const known = KEY_ALGORITHMS.map((algorithm) => algorithm.name).join(', ');
   throw new InvalidArgumentError(`It must be one of ${known}, both.`);
+}
+
+/** Argument parser for a list of Regions. */
+function regionsArgument(text: string): readonly string[] {
+  const regions = text.split(',').map((region) => region.trim());
+  if (regions.every((region) => /^[a-z]{2}(-[a-z0-9]+){1,4}$/.test(region))) return regions;
+  throw new InvalidArgumentError('It must be a list like eu-central-1,eu-west-1.');
 }

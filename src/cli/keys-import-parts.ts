@@ -1,8 +1,6 @@
 import { getServers } from 'node:dns';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { StubResolver } from '../base/resolver.ts';
-import type { ImportJournal } from '../keys/import/adopt-record.ts';
-import type { DescribeKmsKey } from '../keys/import/kms-key-facts.ts';
 import { authoritativeRecords, type StandingRecords } from '../keys/import/standing-record.ts';
 
 /** The slice of the configuration that these need. */
@@ -18,17 +16,6 @@ interface ImportSettings {
 export interface KeysImportParts {
   /** Asks the zone's own servers for the record that stands at a name. */
   openStanding?(settings: ImportSettings): { readonly records: StandingRecords; close(): void };
-  openJournal?(settings: ImportSettings): ImportJournal;
-  /** undefined where KMS is not configured. */
-  openKmsKeys?(settings: ImportSettings): OpenKmsKeys | undefined;
-}
-
-/** The way to AWS KMS that an import by ARN needs. */
-export interface OpenKmsKeys {
-  readonly describe: DescribeKmsKey;
-  /** Where relays may ask; empty: any. */
-  readonly regions: readonly string[];
-  close(): Promise<void>;
 }
 
 /** The machine's own. */

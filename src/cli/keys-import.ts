@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
+import { describeKmsKeyForImport } from '../keys/import/describe-kms-key.ts';
 import { pemFileSource } from '../keys/import/import-key.ts';
 import { importOpenDkim } from '../keys/import/import-opendkim.ts';
 import { type ImportParts, importSource } from '../keys/import/import-source.ts';
@@ -98,7 +99,7 @@ export const addKeysImport: AddKeysCommand = (parent, context, parts) => {
               standing:
                 standing?.records ??
                 (async () => ({ kind: 'unknown', reason: 'the zone cannot be asked' })),
-              journal: parts.openJournal?.(run.settings),
+              journal: run.access.journal,
               clock: run.access.clock,
               caller: callerName(),
             });
@@ -183,18 +184,14 @@ async function arnSource(
   backend: BackendName | undefined,
 ): Promise<KeySource> {
   const signing = BACKEND_NAMES.find((name: string) => name === 'kms-sign');
-  const kms = run.parts.openKmsKeys?.(run.settings);
+  const { kms } = run;
   if (signing === undefined || kms === undefined || (backend ?? signing) !== signing) {
-    await kms?.close();
     throw new KeysRefusal('key-backend', 'an ARN is imported into the back end kms-sign only', {
       hint: 'leave --backend away, or give the private key as a file',
     });
   }
-  try {
-    return await kmsKeySource(arn, signing, kms.describe, kms.regions);
-  } finally {
-    await kms.close();
-  }
+  const describe = (of: string) => describeKmsKeyForImport(kms, of);
+  return await kmsKeySource(arn, signing, describe, kms.settings.regions);
 }
 
 function backendArgument(text: string): BackendName {

@@ -1,3 +1,4 @@
+import type { KeyringAccess } from '../keys/keyring-access.ts';
 import { type Revelation, revealKey } from '../keys/reveal-key.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { jsonText, type KeysRun } from './keys-command.ts';
@@ -9,7 +10,7 @@ import { jsonText, type KeysRun } from './keys-command.ts';
  * @throws KeysError, KeysRefusal as `revealKey`
  */
 export async function revealKeys(
-  run: Pick<KeysRun, 'context' | 'access' | 'json'>,
+  run: Pick<KeysRun, 'context' | 'json'> & { readonly access: KeyringAccess },
   domain: string,
   selectors: readonly string[],
   directory: string,

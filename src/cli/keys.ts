@@ -1,31 +1,73 @@
 import { getServers } from 'node:dns';
+import { hostname, userInfo } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { StubResolver } from '../base/resolver.ts';
+import { Publishers, publisherParts } from '../keys/dns/publishers.ts';
+import { checkSeen } from '../keys/dns/seen.ts';
+import { seenOptions } from '../keys/dns/seen-options.ts';
+import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
+import { processHolder } from '../keys/lifecycle/process-holder.ts';
+import { stsCaller } from '../keys/lifecycle/sts-caller.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
+import { addKeysAbort } from './keys-abort.ts';
 import { addKeysActivate } from './keys-activate.ts';
+import { addKeysCancelDestroy } from './keys-cancel-destroy.ts';
 import type { AddKeysCommand, KeysParts, KeysSettings } from './keys-command.ts';
 import { addKeysCreate } from './keys-create.ts';
+import { addKeysDestroy } from './keys-destroy.ts';
 import { addKeysDns } from './keys-dns.ts';
+import { addKeysEmergency } from './keys-emergency.ts';
+import { addKeysHistory } from './keys-history.ts';
 import { addKeysImport } from './keys-import.ts';
 import { SYSTEM_IMPORT_PARTS } from './keys-import-parts.ts';
 import { addKeysList } from './keys-list.ts';
+import { addKeysOrphans } from './keys-orphans.ts';
+import { addKeysPublish } from './keys-publish.ts';
+import { addKeysRetire } from './keys-retire.ts';
+import { addKeysRevoke } from './keys-revoke.ts';
+import { addKeysRollback } from './keys-rollback.ts';
+import { addKeysRotate } from './keys-rotate.ts';
+import { addKeysStatus } from './keys-status.ts';
+import { addKeysTest } from './keys-test.ts';
+import { addKeysVerify } from './keys-verify.ts';
 
 const HELP = `
 The way of a key:
   1. waxseal keys create example.com     makes it; it signs nothing yet
   2. put the printed TXT record into DNS ("waxseal keys dns example.com" prints it again)
-  3. waxseal keys activate example.com   looks at DNS; from the next reload on it signs
+  3. waxseal keys activate example.com   looks at DNS; relays sign with it within seconds
+
+All of that, and what follows when the keys are old, in one command:
+     waxseal keys rotate example.com
+  and from a scheduled job, for all domains: waxseal keys rotate --due --step
+
+Is a private key in wrong hands? waxseal keys emergency example.com --reason "…"
 `;
 
 /** In the order in which help shows them. */
 const COMMANDS: readonly AddKeysCommand[] = [
+  addKeysRotate,
+  addKeysStatus,
+  addKeysList,
+  addKeysDns,
+  addKeysTest,
+  addKeysHistory,
   addKeysCreate,
   addKeysImport,
-  addKeysDns,
+  addKeysPublish,
+  addKeysVerify,
   addKeysActivate,
-  addKeysList,
+  addKeysRetire,
+  addKeysRevoke,
+  addKeysDestroy,
+  addKeysCancelDestroy,
+  addKeysAbort,
+  addKeysRollback,
+  addKeysEmergency,
+  addKeysOrphans,
 ];
 
 const SYSTEM_PARTS: KeysParts = {
@@ -43,10 +85,39 @@ const SYSTEM_PARTS: KeysParts = {
     });
     return { ...resolverTxtLookup(resolver), close: () => resolver.close() };
   },
+  openLifecycle: async (settings, { command, progress, keyring }) => {
+    const publishers = new Publishers(settings.publishers ?? [], publisherParts(systemClock));
+    const seen = seenOptions(settings.dns, getServers(), systemClock);
+    const access: LifecycleAccess = {
+      ...keyring,
+      publisherFor: (domain) => publishers.publisherFor(domain),
+      seen: async (expectation, choice) => await checkSeen(expectation, { ...seen, ...choice }),
+      caller: async () => callerName(),
+      command,
+      holder: await processHolder(),
+      sleep: async (ms) => await sleep(ms),
+      progress,
+    };
+    const [region] = settings.kms?.regions ?? [];
+    const awsCaller = async () => await stsCaller({ region, timeoutMs: STS_TIMEOUT_MS });
+    return { access, awsCaller, close: () => publishers.close() };
+  },
 };
 
+/** The journal's entry waits for it, and does without. */
+const STS_TIMEOUT_MS = 3000;
+
+/** Who calls, for the journal. */
+function callerName(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`; // a user without a name
+  }
+}
+
 /**
- * Mounts `keys create|import|dns|activate|list`.
+ * Mounts the commands under `keys`.
  *
  * @param parts clock and DNS look-up; the machine's own by default
  */
@@ -57,7 +128,7 @@ export function registerKeys(
 ): void {
   const keys = program
     .command('keys')
-    .summary('make, import, activate and show DKIM keys')
+    .summary('make, rotate, import and show DKIM keys')
     .description('DKIM keys: make them, put them into DNS, let them sign.')
     .addHelpText('after', HELP);
   for (const add of COMMANDS) add(keys, context, parts);

@@ -50,7 +50,7 @@ First steps:
   waxseal serve                       accepts, signs and relays mail
 
 Exit codes: ${EXIT.ok} done; ${EXIT.failed} failed (trying again may help); ${EXIT.usage} wrong command line or configuration;
-${EXIT.refused} refused by a check, nothing was changed.
+${EXIT.refused} refused by a check, the operator must act; ${EXIT.waiting} waiting: not due, or not seen in DNS yet.
 `;
 
 /** Where a configuration is looked for when none is named. */

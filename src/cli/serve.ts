@@ -8,8 +8,8 @@ import type { CliFrame } from './frame.ts';
 import { reportError } from './report-error.ts';
 
 const HELP = `
-Signals: SIGHUP reloads keyring, certificates, users and the client list; SIGTERM and SIGINT drain
-(a second one ends at once).
+A change of the keyring is taken over by itself. Signals: SIGHUP reloads certificates, users, the
+client list and the keyring; SIGTERM and SIGINT drain (a second one ends at once).
 
 Exit codes: ${EXIT.ok} drained; ${EXIT.failed} the drain ran out of time, or a fault; ${EXIT.usage} configuration or
 keyring cannot be used.

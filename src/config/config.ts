@@ -77,7 +77,36 @@ export interface Config {
     };
   };
   readonly publishers: readonly PublisherConfig[];
-  readonly keys: { readonly dir: string; readonly masterKeyFile: string };
+  readonly keys: {
+    readonly dir: string;
+    readonly masterKeyFile: string;
+    readonly watchMs: number;
+    readonly maxStaleMs: number;
+    readonly recheckMs: number;
+    readonly store: StoreSetting;
+    readonly rotation: RotationSetting;
+  };
+  /** AWS KMS; `KmsSettings` in `keys/kms/`. */
+  readonly kms: {
+    readonly regions: readonly string[];
+    /** `URL` for every Region, or `region=URL`. */
+    readonly endpoints: readonly string[];
+    /** ARN, or empty. */
+    readonly wrappingKey: string;
+    /** Calls to Sign by second. */
+    readonly quotas: { readonly rsaPerSecond: number; readonly eccPerSecond: number };
+    /** Per cent. */
+    readonly quotaShare: number;
+    readonly maxWaiting: number;
+    readonly attemptTimeoutMs: number;
+    readonly totalTimeoutMs: number;
+    readonly connections: number;
+    /** Calls a day; 0: no bound. */
+    readonly budget: number;
+    readonly fallback: boolean;
+    readonly deletionWindowDays: number;
+    readonly countsLogMs: number;
+  };
   readonly spool: {
     readonly dir: string;
     readonly messageMemoryBytes: number;
@@ -90,6 +119,26 @@ export interface Config {
     readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+}
+
+/** Where the keyring is kept. */
+export interface StoreSetting {
+  readonly kind: 'file' | 'kubernetes' | 's3';
+  readonly kubernetes: {
+    readonly server: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly tokenFile: string;
+    readonly caFile: string;
+  };
+  readonly s3: {
+    readonly bucket: string;
+    readonly prefix: string;
+    readonly region: string;
+    readonly endpoint: string;
+  };
+  readonly timeoutMs: number;
+  readonly domainsPerShard: number;
 }
 
 export type TlsSetting = 'none' | 'opportunistic' | 'encrypt' | 'verify';
@@ -141,4 +190,27 @@ export interface PublisherConfig {
 export interface DnsHintConfig {
   readonly zone: string;
   readonly servers: readonly string[];
+}
+
+/** The times and habits of keys; see `keys.rotation` in the schema. */
+export interface RotationHabits {
+  readonly rotateAfterDays: number;
+  readonly retireAfterDays: number;
+  readonly removeAfterDays: number;
+  readonly queueLifetimeDays: number;
+  readonly authLagMs: number;
+  readonly standby: boolean;
+  readonly names: 'dated' | 'slots';
+}
+
+export interface RotationSetting extends RotationHabits {
+  /** Where private keys are published after their revocation; empty: nowhere. */
+  readonly reveal: string;
+  /** Other habits for some domains. */
+  readonly domains: readonly RotationOverride[];
+}
+
+export interface RotationOverride extends Partial<RotationHabits> {
+  /** A-labels in lower case: `example.com` (exactly it), `.example.com` (all its subdomains). */
+  readonly domains: readonly string[];
 }

@@ -21,6 +21,8 @@ export const crossChecks: readonly ((config: Config) => readonly Finding[])[] = 
   checkSignedHeaders,
   checkHopCredentials,
   checkMasterKeyPlace,
+  checkKeyringStore,
+  checkRotation,
 ];
 
 function error(key: string, message: string): Finding {
@@ -232,7 +234,40 @@ function checkHopCredentials({ route, smarthost }: Config): readonly Finding[] {
   });
 }
 
+/** A keyring's ConfigMaps are named after it, and so is a label of theirs (RFC 1123 section 2.1). */
+const OBJECT_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+function checkKeyringStore({ keys: { store, watchMs, maxStaleMs } }: Config): readonly Finding[] {
+  const findings: Finding[] = [];
+  const { kind, kubernetes, s3 } = store;
+  if (kind === 's3' && s3.bucket === '') {
+    findings.push(error('keys.store.s3.bucket', 'is needed when keys.store.kind is s3'));
+  }
+  if (kind === 'kubernetes' && !/^https?:\/\//.test(kubernetes.server)) {
+    findings.push(error('keys.store.kubernetes.server', 'must be a URL that begins with https://'));
+  }
+  if (kind === 'kubernetes' && kubernetes.server.startsWith('http://')) {
+    findings.push(
+      warning('keys.store.kubernetes.server', 'is plain HTTP: the token can be read on the way'),
+    );
+  }
+  if (!OBJECT_NAME.test(kubernetes.name)) {
+    const message = 'must be letters in lower case, digits and hyphens, at most 63';
+    findings.push(error('keys.store.kubernetes.name', message));
+  }
+  if (watchMs * 3 > maxStaleMs) {
+    findings.push(
+      error(
+        'keys.maxStaleMs',
+        'must be three times keys.watchMs at least, or a look that is late stops all signing',
+      ),
+    );
+  }
+  return findings;
+}
+
 function checkMasterKeyPlace({ keys }: Config): readonly Finding[] {
+  if (keys.store.kind !== 'file') return [];
   const way = relative(keys.dir, keys.masterKeyFile);
   return way.startsWith('..') || way.startsWith('/')
     ? []
@@ -242,4 +277,26 @@ function checkMasterKeyPlace({ keys }: Config): readonly Finding[] {
           'stands inside keys.dir: who gets a copy of the keyring gets the key to it as well',
         ),
       ];
+}
+
+/** TTL of key records, in days, that nobody chose otherwise. */
+const USUAL_TTL_DAYS = 3600 / 86_400;
+
+/** `keys revoke` refuses it; better to hear of it before keys are old. */
+function checkRotation({ keys: { rotation } }: Config): readonly Finding[] {
+  const rows = [
+    { key: 'keys.rotation.retireAfterDays', habits: rotation },
+    ...rotation.domains.map((row, index) => ({
+      key: `keys.rotation.domains[${index}]`,
+      habits: { ...rotation, ...row },
+    })),
+  ];
+  return rows
+    .filter(({ habits }) => habits.retireAfterDays < habits.queueLifetimeDays + USUAL_TTL_DAYS)
+    .map(({ key }) =>
+      warning(
+        key,
+        'retireAfterDays is less than queueLifetimeDays and the TTL of a record together: old keys will not be revoked, since mail under way would fail',
+      ),
+    );
 }

@@ -2,6 +2,8 @@ import type convict from 'convict';
 import type { Config } from './config.ts';
 import { type Format, listFormat } from './format.ts';
 import { formatNamed } from './format-registry.ts';
+import { keysSchema } from './keys-schema.ts';
+import { kmsSchema } from './kms-schema.ts';
 import { dnsServer, hostNameOrEmpty, listenEndpoint, network } from './network-formats.ts';
 import { dnsHintsSetting, publishersSetting } from './publishers-schema.ts';
 import { relaySchema } from './relay-schema.ts';
@@ -165,18 +167,8 @@ const sections: convict.Schema<Config> = {
   ),
   signing: signingSchema,
   publishers: publishersSetting,
-  keys: {
-    dir: setting(
-      scalar.directory,
-      'keys',
-      'Directory of the keyring: the manifests of domains and the encrypted private keys. Reloaded by SIGHUP.',
-    ),
-    masterKeyFile: setting(
-      scalar.file,
-      'secrets/master.key',
-      'Key that encrypts the private keys. Keep it outside `keys.dir`, and keep a copy of it: without it every private key is lost.',
-    ),
-  },
+  keys: keysSchema,
+  kms: kmsSchema,
   spool: {
     dir: setting(
       scalar.directory,

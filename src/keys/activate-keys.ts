@@ -44,6 +44,7 @@ export async function activateKeys(
   access: KeyringAccess,
   request: ActivateKeysRequest,
   lookup: TxtLookup,
+  commit: CommitActivation = commitAtOnce,
 ): Promise<Activation> {
   const entry = (await access.store.read()).domains.get(request.domain);
   if (entry === undefined) throw unknownDomain(request.domain);
@@ -63,11 +64,7 @@ export async function activateKeys(
   if (!request.force && checks.some((check) => check.verdict !== 'seen')) {
     return { kind: 'not-seen', checks };
   }
-  await access.store.change(async (current) => {
-    const now = current.domains.get(entry.domain);
-    if (JSON.stringify(now) !== JSON.stringify(entry)) throw changedMeanwhile(entry.domain);
-    return { domain: after, result: undefined };
-  });
+  await commit(access, entry, after);
   const newlyRetiring = after.keys.filter(
     (key, index) => key.state === 'retiring' && entry.keys[index]?.state !== 'retiring',
   );
@@ -77,6 +74,32 @@ export async function activateKeys(
     activated: chosen.map((key) => key.selector),
     retiring: newlyRetiring.map((key) => key.selector),
   };
+}
+
+/**
+ * Writes the outcome, if the keys are still those that were looked at.
+ *
+ * @throws KeysRefusal `keyring-changed`
+ */
+export type CommitActivation = (
+  access: KeyringAccess,
+  before: ManifestDomain,
+  after: ManifestDomain,
+) => Promise<void>;
+
+const commitAtOnce: CommitActivation = async (access, before, after) => {
+  await access.store.change(async (current) => {
+    const now = current.domains.get(before.domain);
+    refuseChangedKeys(before, now);
+    return { domain: { ...after, lease: now?.lease }, result: undefined };
+  });
+};
+
+/** @throws KeysRefusal `keyring-changed` */
+export function refuseChangedKeys(before: ManifestDomain, now: ManifestDomain | undefined): void {
+  const textOf = (entry: ManifestDomain | undefined) =>
+    JSON.stringify({ ...entry, lease: undefined });
+  if (textOf(now) !== textOf(before)) throw changedMeanwhile(before.domain);
 }
 
 /** The keys to activate; those that are active already are left out. */
@@ -101,7 +124,8 @@ function chooseKeys(entry: ManifestDomain, selectors: readonly string[]): readon
   return [...new Set(candidates)];
 }
 
-function withActive(
+/** The entry in which the chosen keys are active, and their predecessors retiring. */
+export function withActive(
   entry: ManifestDomain,
   chosen: readonly ManifestKey[],
   wallMs: number,
@@ -115,7 +139,7 @@ function withActive(
     const isSucceeded = KEY_STATE_ROWS[key.state].signs && families.has(familyOf(key));
     return isSucceeded ? { ...key, state: 'retiring', retiringSince: now } : key;
   });
-  return { ...entry, keys };
+  return { ...entry, keys, rotatingSince: undefined };
 }
 
 function refuseEd25519Alone(after: ManifestDomain): void {

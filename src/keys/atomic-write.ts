@@ -108,14 +108,14 @@ async function place(
 }
 
 /** Keys made by root must stay readable for the user that the relay runs as. */
-async function takeOwnerOf(directory: string, handle: FileHandle): Promise<void> {
+export async function takeOwnerOf(directory: string, handle: FileHandle): Promise<void> {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = await stat(directory);
   await handle.chown(uid, gid);
 }
 
 /** A name is safe only when its directory is on the disk (fsync(2)). */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   try {
     await handle.sync();

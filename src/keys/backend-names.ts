@@ -1,4 +1,4 @@
 /** Names of the back ends in manifests; each has a row in `backends.ts`. */
-export const BACKEND_NAMES = ['file'] as const;
+export const BACKEND_NAMES = ['file', 'kms-sign', 'kms-envelope'] as const;
 
 export type BackendName = (typeof BACKEND_NAMES)[number];

@@ -1,5 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Signer } from '../mail/signer.ts';
+import type { BackendName } from './backend-names.ts';
+import type { Kms } from './kms/kms.ts';
 import type { KeyMaterial } from './manifest.ts';
 import type { KeyIdentity } from './sealed-key.ts';
 
@@ -14,6 +16,12 @@ export interface BackendOptions {
    * `keys create`, `keys import` and `demo` say so.
    */
   readonly masterKey: 'must-exist' | 'make-if-first';
+  /** Regions of new keys, the first one's key is the primary; undefined: as configured. */
+  readonly regions?: readonly string[];
+  /** AWS KMS, for the back ends that need it; one for the whole process. */
+  readonly kms?: Kms | undefined;
+  /** `keys.store`: where it is not `file`, what has no service of its own goes into the manifest. */
+  readonly store?: { readonly kind: string } | undefined;
 }
 
 /** A key as the manifest names it, with the public half that its signatures must fit. */
@@ -52,7 +60,21 @@ export interface OrphanKey {
 export type OpenedKey =
   | { readonly kind: 'open'; readonly signer: Signer }
   /** `key`: only this one is concerned; `backend`: the others will fail in the same way. */
-  | { readonly kind: 'unusable'; readonly scope: 'key' | 'backend'; readonly reason: string };
+  | {
+      readonly kind: 'unusable';
+      readonly scope: 'key' | 'backend';
+      readonly reason: string;
+      /** Where the back end goes on trying. */
+      readonly later?: LaterKey;
+    };
+
+/** A key that may open later, by itself. */
+export interface LaterKey {
+  /** undefined as long as it is not open; once there, it stays. */
+  readonly signer: Signer | undefined;
+  /** Why it is not. */
+  readonly reason: string;
+}
 
 /** A back end at work: where private keys are made, kept and used. */
 export interface KeyBackend {
@@ -62,8 +84,10 @@ export interface KeyBackend {
    *
    * @param intent the journal's id of this making: where it was begun before, the same key is
    *   adopted and not a second one made
+   * @param begun `now`: nobody has used this intent before, so nothing is searched for. A search
+   *   may take long where a back end is remote.
    */
-  create(identity: KeyIdentity, intent: string): Promise<KeptKey>;
+  create(identity: KeyIdentity, intent: string, begun?: 'now' | 'perhaps-before'): Promise<KeptKey>;
   /** Keeps a private key made elsewhere; the same one again is no error. */
   keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey>;
   /** True when something is kept under this name, whether the manifest knows it or not. */
@@ -88,6 +112,20 @@ export interface KeyBackend {
 
 /** One row: everything about a back end. */
 export interface BackendRow {
+  /** It keeps keys in Regions, which `keys create --regions` may name. */
+  readonly regional?: boolean;
+  /**
+   * Where a verified key of the same domain and family may sign in place of one of this back end
+   * that does not answer, if the configuration says so.
+   */
+  readonly fallBack?: BackendName;
+  /** True: opening a key again costs no more than reading a file, so a reload looks at each. */
+  readonly isLocal?: boolean;
+  /**
+   * True where a key can be used as soon as it is made; elsewhere permissions spread slowly, and
+   * `keys.rotation.authLagMs` is waited for where no relay reports.
+   */
+  readonly usableAtOnce?: boolean;
   /**
    * Makes it ready.
    *

@@ -30,11 +30,20 @@ const PRIVATE_DIRECTORY = 'private';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-/** Private keys in files, encrypted under a master key; signatures are made in this process. */
+/**
+ * Private keys encrypted under a master key; signatures are made in this process. They stand in
+ * files, or, where the keyring is kept in Kubernetes or S3, in the manifest beside their public half
+ * (`material.sealed`): whoever reads it there has nothing without the master key.
+ */
 export const fileBackend: BackendRow = {
+  isLocal: true,
+  usableAtOnce: true,
   connect: async (options) => {
-    const master = await masterKeyFor(options);
-    return new FileBackend(options.dir, master);
+    if (options.store === undefined || options.store.kind === 'file') {
+      return new FileBackend(options.dir, await masterKeyFor(options), 'file');
+    }
+    // What is sealed elsewhere cannot be looked through here, so no master key is made by itself.
+    return new FileBackend(options.dir, await readGivenMasterKey(options), 'manifest');
   },
 };
 
@@ -44,34 +53,38 @@ class FileBackend implements KeyBackend {
   readonly warnings: readonly string[];
   readonly #dir: string;
   readonly #master: MasterKey;
+  readonly #keptIn: 'file' | 'manifest';
 
-  constructor(dir: string, master: MasterKey) {
+  constructor(dir: string, master: MasterKey, keptIn: 'file' | 'manifest') {
     this.#dir = dir;
     this.#master = master;
+    this.#keptIn = keptIn;
     this.warnings = master.warnings;
   }
 
   async create(identity: KeyIdentity): Promise<KeptKey> {
     const { publicKey, privateKey } = await algorithmOf(identity).generate();
-    await this.#write(identity, privateKey);
-    return { publicKey, material: undefined };
+    return { publicKey, material: await this.#write(identity, privateKey) };
   }
 
   async keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey> {
     const file = keyFile(this.#dir, identity);
-    const result = { publicKey: createPublicKey(privateKey), material: undefined };
+    const publicKey = createPublicKey(privateKey);
     if (await this.holds(identity)) {
       const kept = await this.#read(file, identity);
-      if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) return result;
+      if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) {
+        return { publicKey, material: undefined };
+      }
       throw new KeysRefusal('key-file-in-the-way', `${file} exists and holds another key`, {
         hint: 'no manifest lists that file; move it away if you are sure that it is not needed',
       });
     }
-    await this.#write(identity, privateKey);
-    return result;
+    return { publicKey, material: await this.#write(identity, privateKey) };
   }
 
+  /** What is sealed in a manifest is listed there, of course. */
   async holds(identity: Pick<KeyIdentity, 'domain' | 'selector'>): Promise<boolean> {
+    if (this.#keptIn === 'manifest') return false;
     try {
       await access(keyFile(this.#dir, identity));
       return true;
@@ -96,7 +109,9 @@ class FileBackend implements KeyBackend {
   /** Whoever has the file and the master key can sign; only `destroy` ends that. */
   async disable(): Promise<void> {}
 
+  /** What is sealed in the manifest is given up by whoever takes its material out of it. */
   async destroy(key: StoredKey): Promise<Destruction> {
+    if (key.material?.sealed !== undefined) return { kind: 'done' };
     const file = keyFile(this.#dir, key);
     try {
       await unlink(file);
@@ -130,8 +145,12 @@ class FileBackend implements KeyBackend {
 
   /** The private key, if it belongs to the public key in the manifest. */
   async #readFitting(key: StoredKey): Promise<ReadKey> {
-    const file = keyFile(this.#dir, key);
-    const kept = await this.#read(file, key);
+    const sealed = key.material?.sealed;
+    const file = sealed === undefined ? keyFile(this.#dir, key) : inManifest(key);
+    const kept =
+      sealed === undefined
+        ? await this.#read(file, key)
+        : this.#unseal(file, key, Buffer.from(sealed, 'base64'));
     if (kept.kind === 'unusable') return kept;
     const publicOctets = algorithmOf(key).recordOctets(createPublicKey(kept.privateKey));
     if (publicOctets.toString('base64') === key.publicKey) return kept;
@@ -147,7 +166,11 @@ class FileBackend implements KeyBackend {
     }
     if (content === 'too-large')
       return unusable('key', `${file} is no sealed key: it is too large`);
-    const unsealed = unsealKey(identity, content.octets, this.#master);
+    return this.#unseal(file, identity, content.octets);
+  }
+
+  #unseal(file: string, identity: KeyIdentity, sealed: Buffer): ReadKey {
+    const unsealed = unsealKey(identity, sealed, this.#master);
     switch (unsealed.kind) {
       case 'key':
         return unsealed;
@@ -158,13 +181,15 @@ class FileBackend implements KeyBackend {
     }
   }
 
-  async #write(identity: KeyIdentity, privateKey: KeyObject): Promise<void> {
+  async #write(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey['material']> {
     const file = keyFile(this.#dir, identity);
     const sealed = sealKey(identity, privateKey, this.#master);
+    if (this.#keptIn === 'manifest') return { sealed: sealed.toString('base64') };
     try {
       await makeDirectory(path.dirname(file), DIRECTORY_MODE);
       await removeLeftovers(path.dirname(file));
       await writeFileAtomic(file, sealed, FILE_MODE);
+      return undefined;
     } catch (error) {
       throw new KeysError('key-unwritable', `${file} ${systemReason(error)}`, { cause: error });
     }
@@ -174,6 +199,21 @@ class FileBackend implements KeyBackend {
 /** Domain and selector were checked by `isSigningDomain` and `isSelector`: no slash, no `..`. */
 function keyFile(dir: string, identity: Pick<KeyIdentity, 'domain' | 'selector'>): string {
   return path.join(dir, PRIVATE_DIRECTORY, identity.domain, `${identity.selector}.key`);
+}
+
+function inManifest({ domain, selector }: KeyIdentity): string {
+  return `the private key of ${selector}._domainkey.${domain} in the manifest`;
+}
+
+async function readGivenMasterKey({ masterKeyFile }: BackendOptions): Promise<MasterKey> {
+  try {
+    return await readMasterKey(masterKeyFile);
+  } catch (error) {
+    if (!(error instanceof KeysError) || error.code !== 'master-key-missing') throw error;
+    throw new KeysError('master-key-missing', error.message, {
+      hint: `give every relay and every command the same one; to begin, make it with: (umask 077; head -c 32 /dev/urandom >${masterKeyFile})`,
+    });
+  }
 }
 
 async function masterKeyFor(options: BackendOptions): Promise<MasterKey> {
@@ -188,10 +228,21 @@ async function masterKeyFor(options: BackendOptions): Promise<MasterKey> {
     if (!isMissing || !mayMake) throw error;
     // A new master key beside keys that an old one encrypted would hide what was lost.
     for await (const _file of sealedFiles(privateDirectory)) throw error;
-    return await createMasterKey(masterKeyFile);
+    return await createOrRead(masterKeyFile);
   }
   if (mayMake) await refuseOtherMasterKey(privateDirectory, master, masterKeyFile);
   return master;
+}
+
+/** Another command may make it at the same moment; it is never there half. */
+async function createOrRead(masterKeyFile: string): Promise<MasterKey> {
+  try {
+    return await createMasterKey(masterKeyFile);
+  } catch (error) {
+    const isThere = error instanceof KeysError && systemCode(error.cause) === 'EEXIST';
+    if (!isThere) throw error;
+    return await readMasterKey(masterKeyFile);
+  }
 }
 
 /** Keys under two master keys can never be used together. The first one that fits is enough. */

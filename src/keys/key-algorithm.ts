@@ -2,6 +2,7 @@ import {
   createHash,
   createPublicKey,
   sign as cryptoSign,
+  verify as cryptoVerify,
   generateKeyPair,
   type KeyObject,
 } from 'node:crypto';
@@ -9,6 +10,7 @@ import { promisify } from 'node:util';
 import type { DkimAlgorithm } from '../mail/signer.ts';
 
 const generatePair = promisify(generateKeyPair);
+const verifyAsync = promisify(cryptoVerify);
 
 /** The value of `k=` in a key record (RFC 6376 section 3.6.1, RFC 8463 section 4). */
 export type KeyFamily = 'rsa' | 'ed25519';
@@ -40,6 +42,8 @@ export interface KeyAlgorithm {
   publicKeyFrom(recordOctets: Buffer): KeyObject;
   /** Signs off the event loop (RSA; Ed25519 after one SHA-256 of the header fields). */
   sign(octets: Buffer, privateKey: KeyObject): Promise<Buffer>;
+  /** Does a signature over these octets belong to this key? Off the event loop. */
+  verify(octets: Buffer, publicKey: KeyObject, signature: Buffer): Promise<boolean>;
 }
 
 /** RFC 8301 section 3.2: signers use at least 1024 bits and should use 2048; 4096 must verify. */
@@ -66,6 +70,7 @@ function rsa(bits: number, creatable: boolean): KeyAlgorithm {
     recordOctets: (publicKey) => publicKey.export({ type: 'spki', format: 'der' }),
     publicKeyFrom: (octets) => createPublicKey({ key: octets, type: 'spki', format: 'der' }),
     sign: (octets, privateKey) => signAsync('sha256', octets, privateKey),
+    verify: (octets, publicKey, signature) => verifyAsync('sha256', octets, publicKey, signature),
   };
 }
 
@@ -86,9 +91,13 @@ const ed25519: KeyAlgorithm = {
     return createPublicKey({ key: spki, type: 'spki', format: 'der' });
   },
   // RFC 8463 section 3: PureEdDSA over the SHA-256 of the header fields.
-  sign: (octets, privateKey) =>
-    signAsync(null, createHash('sha256').update(octets).digest(), privateKey),
+  sign: (octets, privateKey) => signAsync(null, sha256(octets), privateKey),
+  verify: (octets, publicKey, signature) => verifyAsync(null, sha256(octets), publicKey, signature),
 };
+
+function sha256(octets: Buffer): Buffer {
+  return createHash('sha256').update(octets).digest();
+}
 
 /** The algorithms that `keys create` offers, in the order in which help shows them. */
 export const KEY_ALGORITHMS: readonly KeyAlgorithm[] = [

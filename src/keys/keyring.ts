@@ -1,38 +1,34 @@
-import type { SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
-import type { BackendOptions, KeyBackend, OpenedKey } from './backend.ts';
-import { BACKENDS } from './backends.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
+import type { BackendOptions } from './backend.ts';
+import { ConnectedBackends } from './connected-backends.ts';
+import { type DomainEntry, type FallBackFor, openDomain } from './domain-entry.ts';
+import { fallBackIn } from './fall-back.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
-import { FileKeyringStore, type KeyringSnapshot } from './keyring-store.ts';
-import { KeysError } from './keys-error.ts';
-import type { ManifestDomain, ManifestKey } from './manifest.ts';
+import type { KeyringSnapshot } from './keyring-store.ts';
+import type { KeysError } from './keys-error.ts';
+import type { ManifestDomain } from './manifest.ts';
+import { openStore, type StorePlace } from './store/stores.ts';
 
 /** Where a relay finds its keyring. */
 export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
-  Partial<Pick<BackendOptions, 'masterKey'>> & {
+  Partial<Pick<BackendOptions, 'masterKey'>> &
+  StorePlace & {
     /** True: a keyring without any domain is no fault; default false. */
     readonly mayBeEmpty?: boolean;
+    /** Which key may stand in for one whose back end does not answer; default as `kms.fallback` says. */
+    readonly fallBackFor?: FallBackFor | undefined;
   };
 
-/** What the keyring knows of one domain, ready for answering. */
-interface Entry {
-  readonly subdomains: boolean;
-  /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
-  readonly inPreparation: boolean;
-  /** Why an active key of it does not open. */
-  readonly broken: string | undefined;
-  readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
-}
-
-/** Keys opened at the same time; each waits for the disk most of the time. */
-const OPENED_AT_ONCE = 16;
+/** Domains opened at the same time; each waits for the disk, or the network, most of the time. */
+const OPENED_AT_ONCE = 64;
 
 /**
  * All signing domains with their opened keys. It never changes; a reload makes another
  * (`keyring-holder.ts`).
  */
 export class Keyring implements SigningKeyring {
-  readonly fault: string | undefined;
   /** What works and should be looked at, one text each. */
   readonly warnings: readonly string[];
   readonly generation: number;
@@ -40,22 +36,27 @@ export class Keyring implements SigningKeyring {
   readonly generations: ReadonlyMap<string, number>;
   /** Domain to the name of the manifest file that lists it. */
   readonly files: ReadonlyMap<string, string>;
-  readonly #manifest: KeyringSnapshot['domains'];
-  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly snapshot: KeyringSnapshot;
+  readonly #entries: ReadonlyMap<string, DomainEntry>;
+  readonly #fault: () => string | undefined;
 
   constructor(
     snapshot: KeyringSnapshot,
-    entries: ReadonlyMap<string, Entry>,
+    entries: ReadonlyMap<string, DomainEntry>,
     warnings: readonly string[],
-    fault: string | undefined,
+    fault: () => string | undefined,
   ) {
     this.generation = snapshot.generation;
     this.generations = snapshot.generations;
     this.files = snapshot.files;
-    this.#manifest = snapshot.domains;
+    this.snapshot = snapshot;
     this.#entries = entries;
     this.warnings = warnings;
-    this.fault = fault;
+    this.#fault = fault;
+  }
+
+  get fault(): string | undefined {
+    return this.#fault();
   }
 
   /** The signing domains, sorted. */
@@ -65,17 +66,25 @@ export class Keyring implements SigningKeyring {
 
   /** Domains of which an active key does not open, with the reason. */
   get broken(): ReadonlyMap<string, string> {
-    const entries = [...this.#entries].flatMap(([domain, { broken }]) =>
-      broken === undefined ? [] : [[domain, broken] as const],
-    );
-    return new Map(entries);
+    return this.#texts(({ broken }) => broken);
   }
 
-  /** False when the manifest says that the key is revoked, or does not know it (any more). */
-  mayBePublished(domain: string, selector: string): boolean {
-    const keys = this.#manifest.get(domain)?.keys ?? [];
-    const key = keys.find((candidate) => candidate.selector === selector);
-    return key !== undefined && KEY_STATE_ROWS[key.state].record === 'key';
+  /** Domains that sign with something else than their active keys, with the reason. */
+  get standIns(): ReadonlyMap<string, string> {
+    return this.#texts(({ standIn }) => standIn);
+  }
+
+  entry(domain: string): DomainEntry | undefined {
+    return this.#entries.get(domain);
+  }
+
+  #texts(textOf: (entry: DomainEntry) => string | undefined): ReadonlyMap<string, string> {
+    const texts = new Map<string, string>();
+    for (const [domain, entry] of this.#entries) {
+      const text = textOf(entry);
+      if (text !== undefined) texts.set(domain, text);
+    }
+    return texts;
   }
 
   keysFor(authorDomain: string): SigningKeys {
@@ -106,99 +115,116 @@ export class Keyring implements SigningKeyring {
  *   wrong, master key missing, unreadable or exposed
  */
 export async function loadKeyring(options: KeyringOptions): Promise<Keyring> {
-  const snapshot = await new FileKeyringStore(options.dir).read();
-  const active = [...snapshot.domains.values()].flatMap((entry) =>
-    entry.keys
-      .filter((key) => KEY_STATE_ROWS[key.state].signs)
-      .map((key) => ({ domain: entry.domain, key })),
+  const { store, close } = openStore(options);
+  try {
+    const backends = new ConnectedBackends({ masterKey: 'must-exist', ...options });
+    const build = await buildKeyring(await store.read(), { options, backends });
+    const [failure] = build.failures;
+    if (failure !== undefined) throw failure;
+    return build.keyring;
+  } finally {
+    close();
+  }
+}
+
+export interface BuildParts {
+  readonly options: KeyringOptions;
+  readonly backends: ConnectedBackends;
+  /** The keyring in force: what is open in it needs not be opened again. */
+  readonly previous?: Keyring | undefined;
+  /** Look whether local keys still open; default false. */
+  readonly reopen?: boolean;
+}
+
+/**
+ * Opens what a snapshot says. Domains that did not change are taken from the keyring in force.
+ *
+ * @returns the keyring, and back ends that could not be connected
+ */
+export async function buildKeyring(
+  snapshot: KeyringSnapshot,
+  { options, backends, previous, reopen = false }: BuildParts,
+): Promise<{ readonly keyring: Keyring; readonly failures: readonly KeysError[] }> {
+  const used = new Set(
+    [...snapshot.domains.values()].flatMap(({ keys }) =>
+      keys.filter((key) => KEY_STATE_ROWS[key.state].signs).map((key) => key.backend),
+    ),
   );
-  const backends = await connectBackends(active, { masterKey: 'must-exist', ...options });
-  const opened = new Map<ManifestKey, OpenedKey>();
-  const queue = active.values();
+  const failures = await backends.connect(used, reopen);
+  if (failures.length > 0 && previous === undefined) {
+    return { keyring: new Keyring(snapshot, new Map(), [], () => failures[0]?.message), failures };
+  }
+  const fallBack = options.kms?.settings.fallback === true ? fallBackIn : undefined;
+  const { fallBackFor = fallBack } = options;
+  const entries = new Map<string, DomainEntry>();
+  const todo: ManifestDomain[] = [];
+  for (const source of snapshot.domains.values()) {
+    if (isOnlyLease(source)) continue;
+    const before = previous?.entry(source.domain);
+    const isSame = before?.source === source && isSound(before) && !reopen;
+    if (isSame) entries.set(source.domain, before);
+    else todo.push(source);
+  }
+  const queue = todo.values();
   const openNext = async () => {
-    for (const { domain, key } of queue) {
-      opened.set(key, await openKey(backends.get(key.backend), domain, key));
+    for (const source of queue) {
+      const before = previous?.entry(source.domain);
+      const again = before !== undefined && (reopen || !isSound(before));
+      const entry = await openDomain(source, {
+        before,
+        reopen: (key) => again && backends.isLocal(key.backend),
+        parentSigns: isSignedByParent(previous, source.domain),
+        open: (domain, key) => backends.open(domain, key),
+        fallBackFor,
+      });
+      entries.set(source.domain, entry);
+      await nextTurn();
     }
   };
   await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openNext));
-  const entries = new Map<string, Entry>();
-  for (const entry of snapshot.domains.values()) entries.set(entry.domain, entryOf(entry, opened));
-  const warnings = [...backends.values()].flatMap((backend) => backend.warnings);
-  warnings.push(...warningsOf(snapshot, entries));
-  const fault =
-    entries.size === 0 && options.mayBeEmpty !== true
-      ? `the keyring in ${options.dir} has no domain`
-      : faultOf([...opened.values()]);
-  return new Keyring(snapshot, entries, warnings, fault);
+  const warnings = [...backends.warnings, ...warningsOf(entries)];
+  const isEmpty = entries.size === 0 && options.mayBeEmpty !== true;
+  const where = options.store?.kind === 'file' ? options.dir : (options.store?.kind ?? options.dir);
+  const emptiness = isEmpty ? `the keyring in ${where} has no domain` : undefined;
+  const failing = new Set([...entries.values()].filter(({ signers }) => signers.length === 0));
+  // As soon as one domain has a key, the fault is over; most keyrings never have one.
+  const fault = () =>
+    emptiness ?? (failing.size < entries.size ? undefined : faultOf([...failing]));
+  return { keyring: new Keyring(snapshot, entries, warnings, fault), failures };
 }
 
-async function connectBackends(
-  active: readonly { key: ManifestKey }[],
-  options: BackendOptions,
-): Promise<ReadonlyMap<string, KeyBackend>> {
-  const backends = new Map<string, KeyBackend>();
-  for (const name of new Set(active.map(({ key }) => key.backend))) {
-    backends.set(name, await BACKENDS[name].connect(options));
-  }
-  return backends;
+/** Somebody is about to make its first key: not a signing domain yet. */
+function isOnlyLease({ keys, lease }: ManifestDomain): boolean {
+  return keys.length === 0 && lease !== undefined;
 }
 
-async function openKey(
-  backend: KeyBackend | undefined,
-  domain: string,
-  key: ManifestKey,
-): Promise<OpenedKey> {
-  if (backend === undefined) throw new KeysError('key-unusable', `no back end ${key.backend}`);
-  const { selector, algorithm, publicKey, material } = key;
-  return await backend.open({ domain, selector, algorithm, publicKey, material });
+/** All its active keys are open; else it is tried again at the next occasion. */
+function isSound({ broken, standIn }: DomainEntry): boolean {
+  return broken === undefined && standIn === undefined;
 }
 
-function entryOf(
-  { domain, subdomains, keys }: ManifestDomain,
-  opened: ReadonlyMap<ManifestKey, OpenedKey>,
-): Entry {
-  const inPreparation = keys.every(
-    (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
-  );
-  const signing: SigningKey[] = [];
-  const reasons: string[] = [];
-  for (const key of keys) {
-    const outcome = opened.get(key);
-    if (outcome?.kind === 'unusable') reasons.push(outcome.reason);
-    if (outcome?.kind !== 'open') continue;
-    const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
-    signing.push({ domain, selector: key.selector, signer: outcome.signer, signatureBytes });
-  }
-  const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
-  const unusable = (reason: string): Entry => ({
-    subdomains,
-    inPreparation,
-    broken,
-    answer: { kind: 'unusable', domain, reason },
-  });
-  if (broken !== undefined) return unusable(broken);
-  if (signing.length === 0) {
-    return unusable(`no key of ${domain} is active: "waxseal keys activate ${domain}" does that`);
-  }
-  return { subdomains, inPreparation, broken, answer: { kind: 'keys', domain, keys: signing } };
+function isSignedByParent(previous: Keyring | undefined, domain: string): boolean {
+  const answer = previous?.keysFor(domain);
+  return answer?.kind === 'keys' && answer.domain !== domain;
 }
 
 /** All active keys fail, and for a reason that concerns the whole back end. */
-function faultOf(opened: readonly OpenedKey[]): string | undefined {
-  const [first] = opened;
-  if (first === undefined || first.kind === 'open') return undefined;
-  const all = opened.every((key) => key.kind === 'unusable' && key.scope === 'backend');
-  return all ? first.reason : undefined;
+function faultOf(entries: readonly DomainEntry[]): string | undefined {
+  if (entries.some(({ signers }) => signers.length > 0)) return undefined;
+  const outcomes = entries.flatMap((entry) => entry.failures.map(({ outcome }) => outcome));
+  const isBackend = outcomes.every(({ scope }) => scope === 'backend');
+  return isBackend ? (outcomes[0]?.later?.reason ?? outcomes[0]?.reason) : undefined;
 }
 
-function warningsOf(snapshot: KeyringSnapshot, entries: ReadonlyMap<string, Entry>): string[] {
+function warningsOf(entries: ReadonlyMap<string, DomainEntry>): string[] {
   const warnings: string[] = [];
   if (entries.size === 0) warnings.push('the keyring has no domain: nothing can be signed');
-  for (const [domain, { answer }] of entries) {
-    if (answer.kind === 'unusable') warnings.push(`${domain} cannot be signed: ${answer.reason}`);
-  }
-  for (const { domain, keys } of snapshot.domains.values()) {
-    for (const key of keys) {
+  for (const [domain, { answer, standIn, source }] of entries) {
+    if (standIn !== undefined) warnings.push(`${domain}: ${standIn}`);
+    else if (answer.kind === 'unusable') {
+      warnings.push(`${domain} cannot be signed: ${answer.reason}`);
+    }
+    for (const key of source.keys) {
       const weakness = keyAlgorithmNamed(key.algorithm)?.weakness;
       if (KEY_STATE_ROWS[key.state].signs && weakness !== undefined) {
         warnings.push(`${domain}, selector ${key.selector}: ${weakness}`);

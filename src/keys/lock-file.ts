@@ -139,7 +139,7 @@ async function isDead(owner: Owner): Promise<boolean> {
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)); undefined where there is no such file. */
-async function processStart(pid: number): Promise<string | undefined> {
+export async function processStart(pid: number): Promise<string | undefined> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, 'utf8');
     // The command name, in parentheses, may hold blanks; field 3 comes after the last one.

@@ -106,6 +106,7 @@ function plainDomain(domain: ManifestDomain): Record<string, unknown> {
   return {
     subdomains: domain.subdomains,
     keys,
+    ...(domain.rotatingSince === undefined ? {} : { rotatingSince: domain.rotatingSince }),
     ...(domain.lease === undefined ? {} : { lease: domain.lease }),
   };
 }

@@ -46,6 +46,8 @@ export interface ManifestKey {
   readonly publishedAt?: string | undefined;
   /** When its record was seen on all authoritative servers. */
   readonly verifiedAt?: string | undefined;
+  /** Until then caches may hold an older answer than the one that was seen at `verifiedAt`. */
+  readonly settledAt?: string | undefined;
   /** When it was withdrawn: from then on its record has an empty `p=`. */
   readonly revokedAt?: string | undefined;
   /** When its private half was given up. */
@@ -75,6 +77,8 @@ export interface ManifestDomain {
   readonly subdomains: boolean;
   readonly keys: readonly ManifestKey[];
   readonly lease?: DomainLease | undefined;
+  /** Since when a rotation is under way: until its keys are active. UTC, ISO 8601. */
+  readonly rotatingSince?: string | undefined;
 }
 
 /** The content of one manifest file. */

@@ -13,6 +13,7 @@ import {
   type ManifestKey,
   MIN_TTL_S,
 } from './manifest.ts';
+import { isPlainPublicKey } from './plain-public-key.ts';
 import type { SchemaPath, SchemaReader } from './schema-reader.ts';
 
 const KEY_FIELDS = [
@@ -29,6 +30,7 @@ const OPTIONAL_TIMES = [
   'retiringSince',
   'publishedAt',
   'verifiedAt',
+  'settledAt',
   'revokedAt',
   'destroyedAt',
 ] as const;
@@ -74,7 +76,7 @@ function readDomain(
     const meant = right === undefined ? '' : `; write "${right}"`;
     return reader.problem(path, `is no domain name in lower case and A-labels${meant}`);
   }
-  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease']);
+  const fields = reader.fields(value, path, ['keys'], ['subdomains', 'lease', 'rotatingSince']);
   if (fields === undefined) return undefined;
   const subdomains = fields.has('subdomains')
     ? reader.boolean(fields.get('subdomains'), [...path, 'subdomains'])
@@ -87,10 +89,14 @@ function readDomain(
   const lease = fields.has('lease')
     ? readLease(fields.get('lease'), [...path, 'lease'], reader)
     : undefined;
+  const rotatingSince = fields.has('rotatingSince')
+    ? reader.time(fields.get('rotatingSince'), [...path, 'rotatingSince'])
+    : undefined;
   return {
     domain,
     subdomains: subdomains ?? false,
     keys: keys.filter((key) => key !== undefined),
+    ...(rotatingSince === undefined ? {} : { rotatingSince }),
     ...(lease === undefined ? {} : { lease }),
   };
 }
@@ -122,6 +128,7 @@ function readKey(
     retiringSince: optionalTime('retiringSince'),
     publishedAt: optionalTime('publishedAt'),
     verifiedAt: optionalTime('verifiedAt'),
+    settledAt: optionalTime('settledAt'),
     revokedAt: optionalTime('revokedAt'),
     destroyedAt: optionalTime('destroyedAt'),
   };
@@ -208,8 +215,10 @@ function readPublicKey(
 ): string | undefined {
   const text = reader.text(value, path, (given) => given !== '' && isBase64(given), 'base64');
   if (text === undefined || algorithm === undefined) return undefined;
+  const octets = Buffer.from(text, 'base64');
+  if (isPlainPublicKey(algorithm.name, octets)) return text;
   try {
-    const found = keyAlgorithmOf(algorithm.publicKeyFrom(Buffer.from(text, 'base64')));
+    const found = keyAlgorithmOf(algorithm.publicKeyFrom(octets));
     if ('refusal' in found) return reader.problem(path, `holds ${found.refusal}`);
     if (found.name === algorithm.name) return text;
     return reader.problem(path, `holds a key of type ${found.name}, not ${algorithm.name}`);

@@ -27,26 +27,13 @@ export function sharersOf(
 }
 
 /**
- * True when giving this key's private half up takes nothing from another domain: nobody shares it,
- * or the others have copies of their own. What stands under the same reference (an ARN) is given
- * up with the last entry.
+ * Where the back end has this private half, for comparing; undefined where it keeps a copy for each
+ * domain. The replicas of a multi-Region key in KMS are one key.
  */
-export function isLastHolder(
-  snapshot: Pick<KeyringSnapshot, 'domains'>,
-  domain: string,
-  key: ManifestKey,
-): boolean {
-  const reference = referenceOf(key);
-  if (reference === undefined) return true;
-  return !sharersOf(snapshot, domain, key).some(
-    ({ key: other }) => other.backend === key.backend && referenceOf(other) === reference,
-  );
-}
-
-/** What the back end finds it by. The replicas of a multi-Region key in KMS are one key. */
-function referenceOf({ material }: ManifestKey): string | undefined {
+export function placeOf({ backend, publicKey, material }: ManifestKey): string | undefined {
   if (material === undefined) return undefined;
-  return material.arn?.replace(/^.*\//, '') ?? JSON.stringify(material);
+  const reference = material.arn?.replace(/^.*\//, '') ?? Object.entries(material).sort();
+  return JSON.stringify([backend, publicKey, reference]);
 }
 
 /** The sharers whose record still has the key: a verifier would take signatures by it. */

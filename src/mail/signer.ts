@@ -30,6 +30,16 @@ export interface SigningKey {
   readonly signer: Signer;
   /** Octets of `b=` before base64: 256 for RSA-2048, 64 for Ed25519. For size estimates. */
   readonly signatureBytes: number;
+  /** Signs under its own selector where this one fails in a way that `mayFallBack`. */
+  readonly fallback?: SigningKey | undefined;
+}
+
+/**
+ * May another key sign instead, after this one failed so? Not where somebody took the key or the
+ * permission away: then signing on would undo what was meant.
+ */
+export function mayFallBack(error: unknown): boolean {
+  return error instanceof Error && 'mayFallBack' in error && error.mayFallBack === true;
 }
 
 /** What the keyring answers for a domain of the header From. */

@@ -1,5 +1,5 @@
 import type { HeaderField } from '../mail/header-fields.ts';
-import type { SigningKey } from '../mail/signer.ts';
+import { mayFallBack, type SigningKey } from '../mail/signer.ts';
 import {
   canonicalizations,
   type SignatureOptions,
@@ -22,6 +22,8 @@ export interface MessageToSign {
   readonly nowS: number;
   /** Ends the wait for remote signers. */
   readonly signal?: AbortSignal | undefined;
+  /** Hears of a key in whose place its fall-back signed. */
+  readonly onFallback?: ((key: SigningKey, used: SigningKey) => void) | undefined;
 }
 
 /**
@@ -34,10 +36,22 @@ export async function signMessage(message: MessageToSign): Promise<Buffer> {
   const { names, fields } = message.options.selection.select(message.fields);
   const { header } = canonicalizations(message.options);
   const signedHeader = canonicalHeader(header, fields);
-  const signatures = message.keys.map(async (key) => {
+  const fieldOf = async (key: SigningKey) => {
     const unsigned = unsignedField(key, names, message.bodyHash, message.nowS, message.options);
     const octets = Buffer.from(signedHeader + unsigned.canonical, 'latin1');
     return signedField(unsigned, await signatureOf(key, octets, message.signal));
+  };
+  const signatures = message.keys.map(async (key) => {
+    try {
+      return await fieldOf(key);
+    } catch (error) {
+      const { fallback } = key;
+      const cause = error instanceof SigningError ? error.cause : undefined;
+      if (fallback === undefined || !mayFallBack(cause)) throw error;
+      const field = await fieldOf(fallback);
+      message.onFallback?.(key, fallback);
+      return field;
+    }
   });
   return Buffer.concat(await Promise.all(signatures));
 }

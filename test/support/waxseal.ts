@@ -44,7 +44,11 @@ export class Waxseal {
     await waxseal.configure({
       server: { name: 'relay.example.net' },
       listen: ['127.0.0.1:0'],
-      keys: { dir: join(dir, 'keys'), masterKeyFile: join(dir, 'master.key') },
+      keys: {
+        dir: join(dir, 'keys'),
+        masterKeyFile: join(dir, 'master.key'),
+        watchMs: 3_600_000, // a test that is about the watch says so
+      },
       log: { format: 'json' },
       ...settings,
     });

@@ -52,6 +52,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "spool" (dict "dir" "/var/spool/waxseal")
       "log" (dict "format" "json")
       "keys" (dict "dir" "/etc/waxseal/keys" "masterKeyFile" "/etc/waxseal/secrets/master.key") -}}
+{{- if eq (include "waxseal.keyringStore" .) "kubernetes" -}}
+{{- $keyring := printf "%s-keyring" (include "waxseal.fullname" . | trunc 55 | trimSuffix "-") -}}
+{{- $_ := set (get $own "keys") "store" (dict "kubernetes" (dict "name" $keyring)) -}}
+{{- end -}}
 {{- if .Values.tls.existingSecret -}}
 {{- $tls := dict "certFile" "/etc/waxseal/tls/tls.crt" "keyFile" "/etc/waxseal/tls/tls.key" -}}
 {{- with .Values.tls.clientCaKey -}}
@@ -63,6 +67,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $own "clients" (dict "usersFile" "/etc/waxseal/users/users") -}}
 {{- end -}}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
+{{- end -}}
+
+{{/* config.keys.store.kind: file, kubernetes or s3. */}}
+{{- define "waxseal.keyringStore" -}}
+{{- $kind := dig "keys" "store" "kind" "file" .Values.config -}}
+{{- if ne $kind "file" -}}
+{{- range list .Values.keyring.existingSecret .Values.keyring.existingConfigMap .Values.keyring.existingClaim -}}
+{{- if . -}}
+{{- fail (printf "keyring: config.keys.store.kind is %s, so nothing is mounted: leave existingSecret, existingConfigMap and existingClaim empty" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $kind -}}
+{{- end -}}
+
+{{/* Where the keyring's ConfigMaps are. */}}
+{{- define "waxseal.keyringNamespace" -}}
+{{- default .Release.Namespace (dig "keys" "store" "kubernetes" "namespace" "" .Values.config) -}}
 {{- end -}}
 
 {{/* Longer than a drain may take, or transactions are killed after their final dot. */}}

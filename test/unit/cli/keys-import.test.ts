@@ -6,8 +6,9 @@ import { Command, CommanderError } from 'commander';
 import { systemClock } from '../../../src/base/clock.ts';
 import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysParts } from '../../../src/cli/keys-command.ts';
-import type { ImportEntry } from '../../../src/keys/import/adopt-record.ts';
 import { privateKeySource } from '../../../src/keys/import/key-source.ts';
+import { FileJournal } from '../../../src/keys/store/file-journal.ts';
+import type { JournalEntry } from '../../../src/keys/store/journal.ts';
 import {
   type KeyringPlace,
   makeKeyringPlace,
@@ -24,7 +25,6 @@ const NAME = 'mail._domainkey.example.com';
 describe('keys import', () => {
   let place: KeyringPlace;
   let dns: TxtTable;
-  let journal: ImportEntry[];
   let pemFile: string;
   let keyTable: string;
   let signingTable: string;
@@ -32,7 +32,6 @@ describe('keys import', () => {
   beforeEach(async () => {
     place = await makeKeyringPlace();
     dns = new TxtTable();
-    journal = [];
     pemFile = path.join(place.root, 'mail.pem');
     keyTable = path.join(place.root, 'KeyTable');
     signingTable = path.join(place.root, 'SigningTable');
@@ -55,7 +54,7 @@ describe('keys import', () => {
     const program = new Command('waxseal')
       .exitOverride()
       .configureOutput({ writeOut: stdout, writeErr: stderr });
-    const parts: Pick<KeysParts, 'clock' | 'openLookup' | 'openStanding' | 'openJournal'> = {
+    const parts: Pick<KeysParts, 'clock' | 'openLookup' | 'openStanding'> = {
       clock: systemClock,
       openLookup: () => ({ txt: (name) => dns.txt(name), close: () => {} }),
       openStanding: () => ({
@@ -66,7 +65,6 @@ describe('keys import', () => {
         },
         close: () => {},
       }),
-      openJournal: () => ({ append: async (entry) => void journal.push(entry) }),
     };
     const loadConfig = async () => ({
       keys: place,
@@ -81,6 +79,11 @@ describe('keys import', () => {
     return ran;
   }
 
+  const journal = async () => {
+    const entries: JournalEntry[] = [];
+    for await (const entry of new FileJournal(place.dir).read({})) entries.push(entry);
+    return entries;
+  };
   const one = ['example.com', '--selector', 'mail'] as const;
 
   it('says in a dry run what it would do, and does nothing', async () => {
@@ -108,8 +111,9 @@ describe('keys import', () => {
     assert.equal(adopted.code, 0, adopted.err);
     assert.match(adopted.out, /mail {2}rsa1024 {2}file {2}verified/);
     assert.match(adopted.out, /ours from now on/);
-    assert.equal(journal[0]?.record?.value, RECORD);
-    assert.notEqual(journal[0]?.caller, '');
+    const adoption = (await journal()).find(({ event }) => event === 'record-adopted');
+    assert.equal(adoption?.record?.value, RECORD);
+    assert.notEqual(adoption?.caller, '');
     assert.equal((await run(...one, pemFile)).code, 0);
   });
 

@@ -242,6 +242,21 @@ describe('keys commands', () => {
     }
   });
 
+  it('list private keys that no manifest lists', async () => {
+    await keys('create', 'example.com');
+    assert.equal((await keys('orphans')).code, 0);
+    const manifest = path.join(place.dir, 'keyring.yaml');
+    const text = await readFile(manifest, 'utf8');
+    await keys('create', 'other.example', '--algorithm', 'ed25519');
+    await writeFile(manifest, text);
+    const { code, out } = await keys('orphans', '--json');
+    assert.equal(code, 3);
+    const [orphan, ...others] = JSON.parse(out).orphans;
+    assert.deepEqual(others, []);
+    assert.equal(orphan.domain, 'other.example');
+    assert.match(orphan.selector, /^wx\d{6}e1$/);
+  });
+
   const mistakes: readonly (readonly string[])[] = [
     ['create'],
     ['create', 'foo_bar'],

@@ -44,6 +44,14 @@ describe('configuration: settings that do not fit together', () => {
     ],
     ['signing.unmatched', 'signing: {unmatched: "fallback:"}', /fallback:DOMAIN/],
     ['dns.servers[0]', 'dns: {servers: [ns.example.com]}', /IP address/],
+    ['keys.store.s3.bucket', 'keys: {store: {kind: s3}}', /is needed/],
+    [
+      'keys.store.kubernetes.server',
+      'keys: {store: {kind: kubernetes, kubernetes: {server: kubernetes}}}',
+      /https:/,
+    ],
+    ['keys.store.kubernetes.name', 'keys: {store: {kubernetes: {name: My_Ring}}}', /lower case/],
+    ['keys.maxStaleMs', 'keys: {watchMs: 1m, maxStaleMs: 2m}', /three times/],
   ] as const) {
     it(`${text} is an error of ${key}`, () => {
       const problems = problemsOf(text);
@@ -76,6 +84,11 @@ describe('configuration: settings that do not fit together', () => {
     ],
     ['limits.sessionsPerClient', 'limits: {sessions: 10}', /limits\.sessions/],
     ['keys.masterKeyFile', 'keys: {dir: /k, masterKeyFile: /k/master.key}', /inside keys\.dir/],
+    [
+      'keys.store.kubernetes.server',
+      'keys: {store: {kind: kubernetes, kubernetes: {server: "http://a.b"}}}',
+      /plain HTTP/,
+    ],
     ['route[0].hosts', 'route: [{domains: [a.b], hosts: [192.0.2.1], tls: verify}]', /IP address/],
   ] as const) {
     it(`${text} is a warning of ${key}`, () => {

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../../src/base/clock.ts';
 import { keyringAccess } from '../../../src/keys/keyring-access.ts';
 import { KeyringHolder } from '../../../src/keys/keyring-holder.ts';
-import { FileKeyringStore } from '../../../src/keys/keyring-store.ts';
 import { acquireLock } from '../../../src/keys/lock-file.ts';
+import { FileKeyringStore } from '../../../src/keys/store/file-store.ts';
 import {
   addKeys,
   type KeyringPlace,

@@ -6,8 +6,8 @@ import { activateKeys } from '../../../src/keys/activate-keys.ts';
 import { loadKeyring } from '../../../src/keys/keyring.ts';
 import { type KeyringAccess, keyringAccess } from '../../../src/keys/keyring-access.ts';
 import { KeyringHolder } from '../../../src/keys/keyring-holder.ts';
-import { FileKeyringStore } from '../../../src/keys/keyring-store.ts';
 import { createMasterKey } from '../../../src/keys/master-key.ts';
+import { FileKeyringStore } from '../../../src/keys/store/file-store.ts';
 import type { SigningKeys } from '../../../src/mail/signer.ts';
 import {
   addKeys,
@@ -42,6 +42,10 @@ describe('keyring', () => {
   function reasonOf(answer: SigningKeys): string {
     assert.ok(answer.kind === 'unusable', answer.kind);
     return answer.reason;
+  }
+
+  function selectorsOf(answer: SigningKeys): readonly string[] {
+    return answer.kind === 'keys' ? answer.keys.map((key) => key.selector) : [answer.kind];
   }
 
   it('signs with both kinds, and the signatures verify against the manifest', async () => {
@@ -239,7 +243,7 @@ describe('keyring', () => {
           await rm(place.masterKeyFile);
           await createMasterKey(place.masterKeyFile);
         },
-        'keyring-unusable',
+        'keyring-worse',
       ],
       ['a lost directory', () => rename(place.dir, `${place.dir}.away`), 'keyring-missing'],
       [
@@ -325,8 +329,13 @@ describe('keyring', () => {
       await activeDomain('example.com');
       await rm(privateFile('example.com', 'wx202611e2'));
       const retiring = await holder.reload();
-      assert.ok(retiring.kind === 'kept');
-      assert.match(retiring.error.message, /example\.com.*wx202611e2\.key does not exist/);
+      assert.ok(retiring.kind === 'loaded');
+      const [complaint] = retiring.complaints;
+      assert.match(
+        complaint?.message ?? '',
+        /example\.com.*wx202611e2\.key does not exist; the retiring key wx202611e1 goes on/,
+      );
+      assert.deepEqual(selectorsOf(holder.keysFor('example.com')), ['wx202611e1']);
       const text = await readFile(manifest(), 'utf8');
       await writeFile(manifest(), text.replace('state: retiring', 'state: revoked'));
       assert.equal((await holder.reload()).kind, 'loaded');
@@ -340,8 +349,11 @@ describe('keyring', () => {
       await activeDomain('news.example.com');
       await rm(privateFile('news.example.com'));
       const reload = await holder.reload();
-      assert.ok(reload.kind === 'kept');
-      assert.equal(holder.keysFor('news.example.com').kind, 'keys');
+      assert.ok(reload.kind === 'loaded');
+      assert.match(reload.complaints[0]?.message ?? '', /news\.example\.com.*the parent domain/);
+      const answer = holder.keysFor('news.example.com');
+      assert.ok(answer.kind === 'keys');
+      assert.equal(answer.domain, 'example.com');
     });
 
     it('comes up from an empty keyring, and goes on without one', async () => {
@@ -361,7 +373,7 @@ describe('keyring', () => {
       await holder.reload();
       await activeDomain('b.example');
       const prepared = await holder.prepare();
-      assert.ok(prepared.kind === 'ready');
+      assert.ok(prepared.kind === 'loaded');
       assert.equal(holder.keysFor('b.example').kind, 'unknown-domain');
       prepared.commit();
       assert.equal(holder.keysFor('b.example').kind, 'keys');

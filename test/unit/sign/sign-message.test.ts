@@ -235,4 +235,53 @@ describe('sign message', () => {
     await signMessage(message);
     assert.deepEqual(seen, [signal]);
   });
+
+  describe('a key with a fall-back', () => {
+    const failing = (mayFallBack: boolean) => ({
+      ...RSA,
+      fallback: testKey('example.com', 'stand-in', 'rsa-sha256'),
+      signer: {
+        ...RSA.signer,
+        sign: async () => {
+          throw Object.assign(new Error('no'), { mayFallBack });
+        },
+      },
+    });
+    const sign = async (keys: MessageToSign['keys']) => {
+      const { fields, bodyHash, octets } = takeIn(MESSAGE, OPTIONS);
+      const used: string[] = [];
+      const signatures = await signMessage({
+        fields,
+        bodyHash,
+        keys,
+        options: OPTIONS,
+        nowS: NOW_S,
+        onFallback: (key, other) => used.push(`${key.selector} -> ${other.selector}`),
+      });
+      return { used, message: Buffer.concat([signatures, octets]) };
+    };
+
+    it('is signed for by it, under its own selector, beside the others', async () => {
+      const key = failing(true);
+      const { used, message } = await sign([key, ED25519]);
+      assert.deepEqual(used, ['wx202611r1 -> stand-in']);
+      assert.deepEqual(await mailauthVerdicts(message, [key.fallback, ED25519], NOW_S), [
+        'pass',
+        'pass',
+      ]);
+    });
+
+    it('is not signed for when the fault does not allow it', async () => {
+      await assert.rejects(sign([failing(false), ED25519]), SigningError);
+    });
+
+    it('is of no use when the fall-back fails too', async () => {
+      await assert.rejects(sign([{ ...failing(true), fallback: failing(true) }]), SigningError);
+    });
+
+    it('is used itself as long as it works', async () => {
+      const fallback = testKey('example.com', 'stand-in', 'rsa-sha256');
+      assert.deepEqual((await sign([{ ...RSA, fallback }])).used, []);
+    });
+  });
 });

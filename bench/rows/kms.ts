@@ -1,0 +1,214 @@
+/**
+ * Keys in KMS beside keys in files: CPU for each message, and latency. The KMS is the one of the
+ * tests, a process of its own, with 5 and 20 ms for a signature and no request quotas.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startProgram } from '../children.ts';
+import type { KmsCostOptions } from '../kms-cost.ts';
+import { type KmsRelay, startKmsRelay } from '../kms-relay.ts';
+import { startWithManyDomains } from '../kms-scale.ts';
+import { cpuMs } from '../proc-sample.ts';
+import type { Row } from '../row.ts';
+import type { Stage } from '../stage.ts';
+import { median } from '../statistics.ts';
+import { type System, startRelay } from '../systems.ts';
+import { closedLoop, generate, type Load, MESSAGES, signatureCpuMs } from '../workload.ts';
+
+/** A wrapped key signs in memory, so nothing but noise may lie between it and a key in a file. */
+const ENVELOPE_FACTOR = 1.05;
+/** What kms-sign may cost beyond the SDK's call, in place of R. */
+const SIGN_EXTRA_MS = 0.1;
+/** What it may take beyond the latency of the KMS. */
+const SIGN_ADDED_MS = 2;
+const RATE_PER_SECOND = 50;
+const SIGN_LATENCIES_MS = [5, 20];
+
+/** @param only `scale`: the start with many domains and nothing else */
+export async function* kmsRows(stage: Stage, only?: string): AsyncGenerator<Row> {
+  yield await scaleRow(stage);
+  if (only === 'scale') return;
+  const file = await startRelay(stage);
+  const envelope = await startKmsRelay(stage, 'kms-envelope', 0);
+  for (const sessions of [20, 200]) yield await envelopeRow(stage, file, envelope, sessions);
+  await envelope.stop();
+  for (const signMs of SIGN_LATENCIES_MS) {
+    const sign = await startKmsRelay(stage, 'kms-sign', signMs);
+    for (const sessions of [20, 200]) yield await signRow(stage, file, sign, signMs, sessions);
+    yield await latencyRow(stage, file, sign, signMs);
+    await sign.stop();
+  }
+  await file.stop();
+}
+
+async function scaleRow(stage: Stage): Promise<Row> {
+  const domains = stage.quick ? 500 : 10_000;
+  const { throttled, ...figures } = await startWithManyDomains(stage, domains);
+  return {
+    group: 'kms',
+    name: `start with ${domains} kms-envelope domains`,
+    figures: { ...figures, throttled },
+    checks: [
+      { what: 'calls over the quotas', value: throttled, unit: '', limit: 0, kind: 'at-most' },
+    ],
+  };
+}
+
+async function envelopeRow(
+  stage: Stage,
+  file: System,
+  envelope: System,
+  sessions: number,
+): Promise<Row> {
+  const load = loadOf(stage, sessions);
+  const pairs = await pairsOf(
+    stage,
+    async () => ({
+      fileMs: (await measure(stage, file, load)).cpu,
+      envelopeMs: (await measure(stage, envelope, load)).cpu,
+    }),
+    [file, envelope],
+    load,
+  );
+  const value = median(pairs.map(({ fileMs, envelopeMs }) => envelopeMs / fileMs));
+  return {
+    group: 'kms',
+    name: `kms-envelope, ${sessions} sessions`,
+    figures: {
+      fileCpuMs: median(pairs.map(({ fileMs }) => fileMs)),
+      envelopeCpuMs: median(pairs.map(({ envelopeMs }) => envelopeMs)),
+    },
+    checks: [
+      { what: 'CPU per message', value, unit: '× file', limit: ENVELOPE_FACTOR, kind: 'at-most' },
+    ],
+  };
+}
+
+async function signRow(
+  stage: Stage,
+  file: System,
+  sign: KmsRelay,
+  signMs: number,
+  sessions: number,
+): Promise<Row> {
+  const load = loadOf(stage, sessions);
+  const pairs = await pairsOf(
+    stage,
+    async () => {
+      const rMs = await signatureCpuMs('rsa', stage.quick);
+      const sdkMs = await sdkCpuMs(stage, sign);
+      const fromFile = await measure(stage, file, load);
+      const fromKms = await measure(stage, sign, load);
+      return { rMs, sdkMs, fromFile, fromKms };
+    },
+    [file, sign],
+    load,
+  );
+  const extra = ({ rMs, sdkMs, fromFile, fromKms }: (typeof pairs)[number]) =>
+    fromKms.cpu - (fromFile.cpu - rMs) - sdkMs;
+  return {
+    group: 'kms',
+    name: `kms-sign at ${signMs} ms, ${sessions} sessions`,
+    figures: {
+      rMs: median(pairs.map(({ rMs }) => rMs)),
+      sdkSignMs: median(pairs.map(({ sdkMs }) => sdkMs)),
+      fileCpuMs: median(pairs.map(({ fromFile }) => fromFile.cpu)),
+      signCpuMs: median(pairs.map(({ fromKms }) => fromKms.cpu)),
+      filePerSecond: median(pairs.map(({ fromFile }) => fromFile.perSecond)),
+      signPerSecond: median(pairs.map(({ fromKms }) => fromKms.perSecond)),
+    },
+    checks: [
+      {
+        what: 'CPU beyond the SDK, in place of R',
+        value: median(pairs.map(extra)),
+        unit: 'ms',
+        limit: SIGN_EXTRA_MS,
+        kind: 'at-most',
+      },
+    ],
+  };
+}
+
+async function latencyRow(stage: Stage, file: System, sign: System, signMs: number): Promise<Row> {
+  const load: Load = {
+    ...loadOf(stage, 8),
+    messages: stage.quick ? 100 : 500,
+    to: 'counted.example',
+  };
+  const open = { ratePerSecond: RATE_PER_SECOND };
+  const pairs = await pairsOf(
+    stage,
+    async () => ({
+      file: await generate(file.port, load, 'open', open),
+      kms: await generate(sign.port, load, 'open', open),
+    }),
+    [file, sign],
+    load,
+  );
+  const added = median(pairs.map((pair) => pair.kms.p50Ms - pair.file.p50Ms - signMs));
+  return {
+    group: 'kms',
+    name: `kms-sign at ${signMs} ms, latency at ${RATE_PER_SECOND}/s`,
+    figures: {
+      fileP50Ms: median(pairs.map((pair) => pair.file.p50Ms)),
+      signP50Ms: median(pairs.map((pair) => pair.kms.p50Ms)),
+      signP99Ms: median(pairs.map((pair) => pair.kms.p99Ms)),
+    },
+    checks: [
+      {
+        what: 'added p50 beyond the KMS',
+        value: added,
+        unit: 'ms',
+        limit: SIGN_ADDED_MS,
+        kind: 'at-most',
+      },
+    ],
+  };
+}
+
+/** Warms the systems up, then measures in pairs, so that a machine that slows down slows both. */
+async function pairsOf<Pair>(
+  stage: Stage,
+  measurePair: () => Promise<Pair>,
+  systems: readonly System[],
+  load: Load,
+): Promise<Pair[]> {
+  for (const { port } of systems) {
+    await closedLoop(stage, port, {
+      ...load,
+      to: 'sink.example',
+    });
+  }
+  const pairs: Pair[] = [];
+  for (let count = 0; count < (stage.quick ? 1 : 3); count += 1) pairs.push(await measurePair());
+  return pairs;
+}
+
+function loadOf(stage: Stage, sessions: number): Load {
+  return {
+    message: MESSAGES['10KB'],
+    sessions,
+    messages: Math.max(sessions, stage.quick ? 200 : 1500),
+    signature: 'rsa',
+    to: 'sink.example',
+  };
+}
+
+async function measure(
+  stage: Stage,
+  system: System,
+  load: Load,
+): Promise<{ readonly cpu: number; readonly perSecond: number }> {
+  const before = await cpuMs(system.pid);
+  const perSecond = await closedLoop(stage, system.port, load);
+  await sleep(100);
+  return { cpu: ((await cpuMs(system.pid)) - before) / load.messages, perSecond };
+}
+
+/** Milliseconds of CPU for one Sign of the SDK, against the same KMS. */
+async function sdkCpuMs(stage: Stage, { endpoint, arn }: KmsRelay): Promise<number> {
+  const options: KmsCostOptions = { endpoint, arn, count: stage.quick ? 300 : 2000 };
+  const child = startProgram('./kms-cost.ts', options);
+  const { cpuMs: cost } = await child.next<{ cpuMs: number }>();
+  await child.exited;
+  return cost;
+}

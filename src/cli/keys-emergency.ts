@@ -1,0 +1,33 @@
+import { chooseKeys, LIVE_STATES } from '../keys/lifecycle/choose-keys.ts';
+import { emergency } from '../keys/lifecycle/emergency.ts';
+import { stepCommand } from './keys-step-command.ts';
+
+const HELP = `
+For a private key that somebody else may have. At once and in this order: relays stop signing with the key
+(within 5 seconds), the verified standby signs if there is one (else mail gets 451 and waits at your servers),
+the record becomes empty, the back end disables the private key. A rotation that runs is stopped.
+
+Without --selector: all keys that sign or have signed and are not withdrawn. After a failure say it again; it
+goes on where it stopped. Mail under way that the key signed will fail, and forgeries pass until caches have
+run out: the answer says which and how long.
+
+Then: waxseal keys rotate DOMAIN
+`;
+
+/** `keys emergency DOMAIN --reason TEXT` */
+export const addKeysEmergency = stepCommand({
+  name: 'emergency',
+  summary: 'revoke keys now, whatever is under way',
+  description: 'Revokes keys at once, disables them, and switches to the standby.',
+  help: HELP,
+  reason: true,
+  force: 'keep signing with Ed25519 even if no RSA key is left',
+  plan: 'relays stop using the key, the standby signs, p= is published, the key is disabled',
+  choose: (entry, selectors) => {
+    // Revoked ones: an emergency that did not get to its end has revoked them.
+    const usual = ['active', 'retiring', 'revoked'] as const;
+    const states = selectors.length > 0 ? LIVE_STATES : usual;
+    return chooseKeys(entry, selectors, states).map((key) => key.selector);
+  },
+  run: async (work, target, named) => await emergency(work, target.entry, named),
+});

@@ -1,0 +1,75 @@
+import { Option } from 'commander';
+import type { StoredKey } from '../keys/backend.ts';
+import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { type AddKeysCommand, jsonText } from './keys-command.ts';
+import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
+import { tableText } from './keys-text.ts';
+
+const HELP = `
+A private key that no manifest lists is left by a run that was killed (run it again: it adopts the key), or by
+a keyring that was restored from an old copy. Nothing is deleted here; look at each before you do that.
+
+Exit codes: 0 there are none, 1 failed, 2 wrong command line or configuration, 3 there are some
+`;
+
+interface OrphansOptions {
+  readonly backend: readonly BackendName[] | undefined;
+  readonly json: boolean;
+}
+
+/** `keys orphans` */
+export const addKeysOrphans: AddKeysCommand = (parent, context, parts) => {
+  parent
+    .command('orphans')
+    .summary('list private keys that the keyring does not know')
+    .description('Lists private keys that a back end keeps and that no manifest lists.')
+    .addOption(
+      new Option(
+        '--backend <name...>',
+        'ask these back ends; default: those that the keyring uses',
+      ).choices(BACKEND_NAMES),
+    )
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', HELP)
+    .action(async (options: OrphansOptions) => {
+      const named = { json: options.json, command: 'keys orphans' };
+      await runLifecycleCommand(context, parts, named, async (run) => listOrphans(run, options));
+    });
+};
+
+const HEADING = ['BACKEND', 'DOMAIN', 'SELECTOR', 'CREATED', 'REFERENCE', 'INTENT'];
+
+async function listOrphans(run: LifecycleRun, options: OrphansOptions): Promise<ExitCode> {
+  const known = new Map<BackendName, StoredKey[]>();
+  for (const { domain, keys } of run.snapshot.domains.values()) {
+    for (const key of keys) {
+      const { selector, algorithm, publicKey, material } = key;
+      const others = known.get(key.backend) ?? [];
+      known.set(key.backend, others);
+      if (key.state === 'destroyed' && material === undefined) continue;
+      others.push({ domain, selector, algorithm, publicKey, material });
+    }
+  }
+  const orphans = [];
+  for (const name of options.backend ?? known.keys()) {
+    const backend = await run.access.connect(name, 'must-exist');
+    for (const orphan of await backend.orphans(known.get(name) ?? [])) {
+      orphans.push({ backend: name, ...orphan });
+    }
+  }
+  if (run.json) run.context.stdout(jsonText({ orphans }));
+  else if (orphans.length === 0) run.context.stdout('the keyring knows every private key\n');
+  else {
+    const rows = orphans.map((orphan) => [
+      orphan.backend,
+      orphan.domain ?? '-',
+      orphan.selector ?? '-',
+      orphan.createdAt ?? '-',
+      orphan.reference,
+      orphan.intent ?? '-',
+    ]);
+    run.context.stdout(tableText(HEADING, rows));
+  }
+  return orphans.length === 0 ? EXIT.ok : EXIT.refused;
+}

@@ -1,0 +1,81 @@
+import type { BackendName } from '../keys/backend-names.ts';
+import type { KeyAlgorithm } from '../keys/key-algorithm.ts';
+import type { Advance, AdvanceOptions } from '../keys/lifecycle/advance.ts';
+import type { StepWishes } from '../keys/lifecycle/step-work.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { LifecycleRun } from './keys-lifecycle.ts';
+import { exitCodeOf, nextJson, nextText, outcomeJson, writeOutcome } from './keys-step-report.ts';
+
+/** Options of `keys rotate`. */
+export interface RotateOptions {
+  readonly step: boolean;
+  readonly due: boolean;
+  readonly again: boolean;
+  readonly algorithm?: readonly KeyAlgorithm[];
+  readonly backend?: BackendName;
+  readonly ttl?: number;
+  readonly force: boolean;
+  readonly timeout: number;
+  readonly max: number;
+  readonly concurrency: number;
+  readonly stopAfterFailures: number;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** Between two looks at DNS. */
+const POLL_MS = 15_000;
+
+/** What the options say of new keys. */
+export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
+  const { algorithm, backend, ttl, force } = options;
+  return {
+    algorithms: (algorithm ?? []).map((row) => row.name),
+    backend,
+    force,
+    ...(ttl === undefined ? {} : { ttlS: ttl }),
+  };
+}
+
+/** How the steps are taken. */
+export function advanceOptions(options: RotateOptions): AdvanceOptions {
+  const mode = options.step ? 'step' : 'to-active';
+  return { mode, timeoutMs: options.timeout, pollMs: POLL_MS };
+}
+
+/** Done, when the wish is fulfilled; else what keeps it from that. */
+export function advanceCode(advanced: Advance): ExitCode {
+  const tried = exitCodeOf(advanced.outcomes.map(({ result }) => result));
+  if (tried !== EXIT.ok || advanced.fulfilled !== undefined) return tried;
+  // That an old key has to stay for some days is nothing that this run waits for.
+  const open = advanced.rest.filter(({ step }) => step !== 'revoke' && step !== 'destroy');
+  if (open.some((step) => step.kind === 'operator')) return EXIT.refused;
+  return open.some((step) => step.kind === 'waiting') ? EXIT.waiting : EXIT.ok;
+}
+
+/** For programs. */
+export function advanceJson(domain: string, advanced: Advance) {
+  return {
+    domain,
+    outcomes: advanced.outcomes.map(outcomeJson),
+    fulfilled: advanced.fulfilled ?? null,
+    keys: advanced.entry.keys.map(({ selector, state }) => ({ selector, state })),
+    next: advanced.rest.map(nextJson),
+  };
+}
+
+/** For people. */
+export function writeAdvance(
+  run: Pick<LifecycleRun, 'context'>,
+  domain: string,
+  advanced: Advance,
+  withNotes: boolean,
+): void {
+  for (const outcome of advanced.outcomes) writeOutcome(run.context, outcome, withNotes);
+  if (advanced.fulfilled !== undefined && advanced.outcomes.length === 0) {
+    run.context.stdout(
+      `${domain}: nothing to do: ${advanced.fulfilled}; --again rotates nevertheless\n`,
+    );
+  }
+  for (const step of advanced.rest) run.context.stdout(`next: ${nextText(domain, step)}\n`);
+}

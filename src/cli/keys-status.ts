@@ -1,0 +1,176 @@
+import { printable } from '../base/printable.ts';
+import type { SeenReport } from '../keys/dns/seen.ts';
+import { KEY_STATE_ROWS } from '../keys/key-state.ts';
+import { timeOf } from '../keys/lifecycle/key-changes.ts';
+import { lookAtKey, serverText } from '../keys/lifecycle/look-at-dns.ts';
+import type { NextStep } from '../keys/lifecycle/next-steps.ts';
+import { daysText } from '../keys/lifecycle/policy.ts';
+import { stepsNow } from '../keys/lifecycle/step-work.ts';
+import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import { type AddKeysCommand, domainArgument } from './keys-command.ts';
+import {
+  durationArgument,
+  entryOf,
+  type LifecycleRun,
+  runLifecycleCommand,
+} from './keys-lifecycle.ts';
+import { nextJson, nextText } from './keys-step-report.ts';
+
+const HELP = `
+For each key: since when it is in use, what every authoritative server says of its record now, and under each
+domain what comes next and when. Rows are written as they come; for many domains --no-dns is much faster.
+With --json each domain is one object on one line.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 the domain is not in the keyring
+`;
+
+interface StatusOptions {
+  readonly dns: boolean;
+  readonly all: boolean;
+  readonly watch?: number | true;
+  readonly json: boolean;
+}
+
+const DEFAULT_WATCH_MS = 10_000;
+/** Domains whose servers are asked at the same time. */
+const ASKED_AT_ONCE = 8;
+
+/** `keys status [DOMAIN]` */
+export const addKeysStatus: AddKeysCommand = (parent, context, parts) => {
+  parent
+    .command('status')
+    .summary('show each key, what DNS says of it, and what comes next')
+    .description('Shows keys, what DNS says of their records now, and the next step with its time.')
+    .argument('[domain]', 'only this domain', domainArgument)
+    .option('--no-dns', 'do not ask DNS')
+    .option('--all', 'destroyed keys too', false)
+    .option('--watch [time]', 'again and again, every 10s by default', durationArgument)
+    .option('--json', 'print JSON, one object a line', false)
+    .addHelpText('after', HELP)
+    .action(async (domain: string | undefined, options: StatusOptions) => {
+      const named = { json: options.json, command: 'keys status' };
+      await runLifecycleCommand(context, parts, named, async (run) => {
+        for (let current = run; ; ) {
+          const code = await status(current, domain, options);
+          if (options.watch === undefined) return code;
+          const { watch } = options;
+          await run.access.sleep(watch === true ? DEFAULT_WATCH_MS : Math.max(1000, watch));
+          if (context.isTty) context.stdout('\u001b[H\u001b[2J'); // home, and clear
+          current = { ...run, snapshot: await run.access.store.read() };
+        }
+      });
+    });
+};
+
+interface DomainStatus {
+  readonly entry: ManifestDomain;
+  readonly keys: readonly { readonly key: ManifestKey; readonly dns: SeenReport | undefined }[];
+  readonly next: readonly NextStep[];
+}
+
+async function status(
+  run: LifecycleRun,
+  domain: string | undefined,
+  options: StatusOptions,
+): Promise<ExitCode> {
+  const entries =
+    domain === undefined
+      ? [...run.snapshot.domains.values()].sort((one, other) =>
+          one.domain < other.domain ? -1 : 1,
+        )
+      : [entryOf(run, domain)];
+  const widths = columnWidths(entries);
+  if (!run.json && entries.length > 0) run.context.stdout(`${line(HEADING, widths)}\n`);
+  for (let start = 0; start < entries.length; start += ASKED_AT_ONCE) {
+    const some = entries.slice(start, start + ASKED_AT_ONCE);
+    const states = await Promise.all(some.map((entry) => statusOf(run, entry, options)));
+    for (const state of states) {
+      run.context.stdout(
+        run.json ? `${JSON.stringify(statusJson(state))}\n` : text(run, state, widths),
+      );
+    }
+  }
+  if (entries.length === 0) run.context.stderr('the keyring is empty\n');
+  return EXIT.ok;
+}
+
+async function statusOf(
+  run: LifecycleRun,
+  entry: ManifestDomain,
+  options: StatusOptions,
+): Promise<DomainStatus> {
+  const shown = entry.keys.filter((key) => options.all || key.state !== 'destroyed');
+  const keys = await Promise.all(
+    shown.map(async (key) => {
+      const isAsked = options.dns && KEY_STATE_ROWS[key.state].record !== 'none';
+      const dns = isAsked ? await lookAtKey(run.access, entry.domain, key) : undefined;
+      return { key, dns };
+    }),
+  );
+  return { entry, keys, next: await stepsNow(run.work(entry.domain), entry) };
+}
+
+const HEADING = ['DOMAIN', 'SELECTOR', 'ALGORITHM', 'BACKEND', 'STATE', 'AGE', 'DNS'];
+const AGE_WIDTH = 'xxx.x minutes'.length;
+
+/** From the manifests alone, so that rows need not wait for one another. */
+function columnWidths(entries: readonly ManifestDomain[]): readonly number[] {
+  const widths = HEADING.map((title) => title.length);
+  const widen = (column: number, cell: string) => {
+    widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  };
+  for (const { domain, keys } of entries) {
+    widen(0, domain);
+    for (const key of keys) {
+      [key.selector, key.algorithm, key.backend, key.state].forEach((cell, index) => {
+        widen(index + 1, cell);
+      });
+    }
+  }
+  widths[5] = AGE_WIDTH;
+  return widths;
+}
+
+function text(run: LifecycleRun, status: DomainStatus, widths: readonly number[]): string {
+  const { domain } = status.entry;
+  const nowMs = run.access.clock.wallMs();
+  const lines = status.keys.flatMap(({ key, dns }) => {
+    const { selector, algorithm, backend, state } = key;
+    const sinceMs = timeOf(key.activatedAt ?? key.createdAt) ?? nowMs;
+    const age = daysText(Math.max(0, nowMs - sinceMs));
+    const cells = [domain, selector, algorithm, backend, state, age, dnsCell(dns)];
+    return [line(cells, widths), ...dnsLines(dns)];
+  });
+  if (status.keys.length === 0) lines.push(`${domain}  (no keys)`);
+  lines.push(...status.next.map((step) => `  next: ${nextText(domain, step)}`));
+  return `${lines.map((text) => printable(text, 2000)).join('\n')}\n`;
+}
+
+function dnsCell(dns: SeenReport | undefined): string {
+  if (dns === undefined) return '-';
+  const seen = dns.servers.filter((server) => server.verdict === 'seen').length;
+  return `${dns.verdict} (${seen} of ${dns.servers.length} servers)`;
+}
+
+/** Servers and resolvers that say something else. */
+function dnsLines(dns: SeenReport | undefined): readonly string[] {
+  return [...(dns?.servers ?? []), ...(dns?.resolvers ?? [])]
+    .filter(({ verdict }) => verdict !== 'seen')
+    .map((server) => `    ${serverText(server)}`);
+}
+
+function line(cells: readonly string[], widths: readonly number[]): string {
+  return cells
+    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    .join('  ')
+    .trimEnd();
+}
+
+function statusJson({ entry, keys, next }: DomainStatus) {
+  return {
+    domain: entry.domain,
+    keys: keys.map(({ key, dns }) => ({ ...key, material: undefined, dns: dns ?? null })),
+    next: next.map(nextJson),
+  };
+}

@@ -1,0 +1,136 @@
+import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
+import { note } from '../keys/lifecycle/lifecycle-access.ts';
+import { daysText } from '../keys/lifecycle/policy.ts';
+import type { StepOutcome } from '../keys/lifecycle/step-outcome.ts';
+import type { StepWork } from '../keys/lifecycle/step-work.ts';
+import { verifyStep } from '../keys/lifecycle/verify-step.ts';
+import type { ManifestDomain } from '../keys/manifest.ts';
+import { EXIT, type ExitCode } from './exit-codes.ts';
+import {
+  type AddKeysCommand,
+  domainArgument,
+  jsonText,
+  selectorsArgument,
+  writeWarnings,
+} from './keys-command.ts';
+import {
+  durationArgument,
+  entryOf,
+  type LifecycleRun,
+  reasonArgument,
+  runLifecycleCommand,
+} from './keys-lifecycle.ts';
+import { exitCodeOf, outcomeJson, timeText, writeOutcome } from './keys-step-report.ts';
+
+const HELP = `
+A record counts as seen when every address of every authoritative server shows exactly it. Then the time is
+waited out for which caches may hold an older answer, and servers and resolvers are asked once more. Only
+then may the key sign. Nothing is locked meanwhile: stop it and run it again as you like.
+
+--ignore-server ADDRESS leaves a server out that is known to be broken; the reason goes into the journal.
+
+Exit codes: 0 seen (or nothing to do), 1 failed, 2 wrong command line or configuration, 3 DNS shows something
+else, 4 not seen everywhere yet: the message says what is missing where
+`;
+
+interface VerifyOptions {
+  readonly selector: readonly string[];
+  readonly timeout: number;
+  readonly ignoreServer: readonly string[];
+  readonly reason?: string;
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/** Between two looks at DNS. */
+const POLL_MS = 15_000;
+const DEFAULT_TIMEOUT_MS = 900_000;
+
+/** `keys verify DOMAIN` */
+export const addKeysVerify: AddKeysCommand = (parent, context, parts) => {
+  parent
+    .command('verify')
+    .summary('wait until DNS shows the records of new keys everywhere')
+    .description('Waits until every authoritative server shows the records of the new keys.')
+    .argument('<domain>', 'the domain of the keys', domainArgument)
+    .option('--selector <name>', 'this key; may be repeated', selectorsArgument, [])
+    .option(
+      '--timeout <time>',
+      'how long to wait; 0: look once',
+      durationArgument,
+      DEFAULT_TIMEOUT_MS,
+    )
+    .option('--ignore-server <address>', 'this name server need not answer; repeatable', list, [])
+    .option('--reason <text>', 'why a server is ignored, for the journal', reasonArgument)
+    .option('--dry-run', 'look once, and write nothing', false)
+    .option('--json', 'print JSON', false)
+    .addHelpText('after', HELP)
+    .action(async (domain: string, options: VerifyOptions, command) => {
+      if (options.ignoreServer.length > 0 && options.reason === undefined) {
+        command.error("error: option '--ignore-server' needs '--reason <text>'");
+      }
+      const named = { json: options.json, command: 'keys verify' };
+      await runLifecycleCommand(context, parts, named, async (run) => verify(run, domain, options));
+    });
+};
+
+async function verify(
+  run: LifecycleRun,
+  domain: string,
+  options: VerifyOptions,
+): Promise<ExitCode> {
+  const entry = entryOf(run, domain);
+  const chosen = chooseKeys(entry, options.selector, ['created', 'published', 'verified']);
+  const created = chosen.filter((key) => key.state === 'created').map((key) => key.selector);
+  const selectors = chosen.filter((key) => key.state === 'published').map((key) => key.selector);
+  if (created.length > 0) {
+    const next = `run "waxseal keys publish ${domain}" first`;
+    writeWarnings(run, [`${created.join(', ')} is not published; ${next}`]);
+  }
+  if (selectors.length === 0 || options.dryRun) {
+    const outcome = selectors.length === 0 ? 'unchanged' : 'planned';
+    if (run.json) run.context.stdout(jsonText({ domain, step: 'verify', selectors, outcome }));
+    else if (selectors.length === 0) run.context.stdout(`${domain}: no key waits for DNS\n`);
+    else run.context.stdout(`${domain}: ${selectors.join(', ')}: would be looked for in DNS\n`);
+    return created.length > 0 ? EXIT.refused : EXIT.ok;
+  }
+  const { ignoreServer, reason } = options;
+  const ignored = ignoreServer.map((address) => ({ address, reason: reason ?? '' }));
+  const work = run.work(domain, { seen: { ignored }, reason });
+  if (reason !== undefined) {
+    const details = { servers: ignoreServer.join(' ') };
+    await note(run.access, { event: 'server-ignored', domain, reason, details });
+  }
+  const outcome = await untilSeen(work, entry, selectors, options.timeout);
+  if (run.json) run.context.stdout(jsonText(outcomeJson(outcome)));
+  else writeOutcome(run.context, outcome);
+  return exitCodeOf([outcome.result]);
+}
+
+async function untilSeen(
+  work: StepWork,
+  start: ManifestDomain,
+  selectors: readonly string[],
+  timeoutMs: number,
+): Promise<StepOutcome> {
+  const { access } = work;
+  const deadlineMs = access.clock.monotonicMs() + timeoutMs;
+  let entry = start;
+  for (;;) {
+    const run = await verifyStep(work, { entry, selectors });
+    const { result } = run;
+    ({ entry } = run);
+    const outcome = { domain: entry.domain, step: 'verify' as const, selectors, ...run };
+    if (result.kind !== 'waiting') return outcome;
+    const restMs = (result.atMs ?? 0) - access.clock.wallMs();
+    const waitMs = restMs > 0 ? restMs : POLL_MS;
+    if (access.clock.monotonicMs() + waitMs > deadlineMs) return outcome;
+    const until = timeText(access.clock.wallMs() + waitMs);
+    access.progress(`${entry.domain}: ${result.why}; next look in ${daysText(waitMs)} (${until})`);
+    await access.sleep(waitMs);
+  }
+}
+
+function list(text: string, others: readonly string[]): readonly string[] {
+  return [...others, text];
+}

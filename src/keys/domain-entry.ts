@@ -1,0 +1,273 @@
+import type { Signer, SigningKey, SigningKeys } from '../mail/signer.ts';
+import type { OpenedKey } from './backend.ts';
+import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { KEY_STATE_ROWS } from './key-state.ts';
+import type { ManifestDomain, ManifestKey } from './manifest.ts';
+
+/** A key that can sign here. */
+export interface OpenSigner {
+  readonly key: ManifestKey;
+  readonly signer: Signer;
+  /** Signs where this one fails while it is in use; see `SigningKey.fallback`. */
+  readonly fallback?: FallBack | undefined;
+}
+
+export interface FallBack {
+  readonly key: ManifestKey;
+  readonly outcome: OpenedKey;
+}
+
+/** An active key that is not open, and for which no other key of its family stands in. */
+export interface KeyFailure {
+  readonly key: ManifestKey;
+  readonly outcome: OpenedKey & { kind: 'unusable' };
+  /** For the time when the key is open after all. */
+  readonly fallback?: FallBack | undefined;
+}
+
+/** What the keyring knows of one domain, ready for answering. */
+export interface DomainEntry extends EntryNow {
+  readonly source: ManifestDomain;
+  readonly subdomains: boolean;
+}
+
+/** What holds now: a key that did not open at first may open later, by itself. */
+interface EntryNow {
+  /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
+  readonly inPreparation: boolean;
+  /** Why an active key of it does not open, and nothing stands in for it. */
+  readonly broken: string | undefined;
+  /** What stands in for an active key that does not open: it signs, and somebody must look. */
+  readonly standIn: string | undefined;
+  readonly signers: readonly OpenSigner[];
+  readonly failures: readonly KeyFailure[];
+  readonly answer: Exclude<SigningKeys, { kind: 'unknown-domain' }>;
+}
+
+export interface OpenDomainParts {
+  /** Its entry in the keyring that is in force. */
+  readonly before: DomainEntry | undefined;
+  /** True: keys that are open are opened again, to see whether they still do. */
+  readonly reopen: boolean | ((key: ManifestKey) => boolean);
+  /** Until now a parent domain signs for it. */
+  readonly parentSigns: boolean;
+  readonly open: (domain: string, key: ManifestKey) => Promise<OpenedKey>;
+  /** The key of the same domain that may sign in place of one whose back end does not answer. */
+  readonly fallBackFor?: FallBackFor | undefined;
+}
+
+export type FallBackFor = (domain: ManifestDomain, key: ManifestKey) => ManifestKey | undefined;
+
+/**
+ * Opens the active keys of a domain. For one that does not open stands in, in this order: the same
+ * key as it was opened before; the newest retiring key of its family, whose record is still there;
+ * for a domain that signed nothing yet, its parent. A revoked key never does. Whatever fails, fails
+ * for this domain alone.
+ */
+export async function openDomain(
+  source: ManifestDomain,
+  parts: OpenDomainParts,
+): Promise<DomainEntry> {
+  const signers: OpenSigner[] = [];
+  const failures: KeyFailure[] = [];
+  const notes: string[] = [];
+  for (const key of source.keys.filter((one) => KEY_STATE_ROWS[one.state].signs)) {
+    const opened = await openKey(source, key, parts);
+    if (opened.kind === 'open') {
+      const fallback = await openFallBack(source, key, parts);
+      signers.push({ key, signer: opened.signer, fallback });
+      if (opened.note !== undefined) notes.push(opened.note);
+      continue;
+    }
+    const retiring = await openRetiring(source, key, parts);
+    if (retiring === undefined) {
+      const isTried = opened.later !== undefined;
+      const fallback = isTried ? await openFallBack(source, key, parts) : undefined;
+      failures.push({ key, outcome: opened, fallback });
+    } else {
+      signers.push(retiring);
+      const { selector } = retiring.key;
+      notes.push(`${opened.reason}; the retiring key ${selector} goes on in its place`);
+    }
+  }
+  const worked = { source, notes, parentSigns: parts.parentSigns };
+  if (failures.every(({ outcome }) => outcome.later === undefined)) {
+    return { source, subdomains: source.subdomains, ...entryNow(worked, signers, failures) };
+  }
+  return new UnsettledEntry(worked, signers, failures);
+}
+
+interface Worked {
+  readonly source: ManifestDomain;
+  readonly notes: readonly string[];
+  readonly parentSigns: boolean;
+}
+
+/** An entry with a key that its back end goes on trying: it is worked out anew for each question. */
+class UnsettledEntry implements DomainEntry {
+  readonly source: ManifestDomain;
+  readonly subdomains: boolean;
+  readonly #worked: Worked;
+  readonly #signers: readonly OpenSigner[];
+  readonly #failures: readonly KeyFailure[];
+
+  constructor(worked: Worked, signers: readonly OpenSigner[], failures: readonly KeyFailure[]) {
+    this.source = worked.source;
+    this.subdomains = worked.source.subdomains;
+    this.#worked = worked;
+    this.#signers = signers;
+    this.#failures = failures;
+  }
+
+  get inPreparation(): boolean {
+    return this.#now.inPreparation;
+  }
+
+  get broken(): string | undefined {
+    return this.#now.broken;
+  }
+
+  get standIn(): string | undefined {
+    return this.#now.standIn;
+  }
+
+  get signers(): readonly OpenSigner[] {
+    return this.#now.signers;
+  }
+
+  get failures(): readonly KeyFailure[] {
+    return this.#now.failures;
+  }
+
+  get answer(): EntryNow['answer'] {
+    return this.#now.answer;
+  }
+
+  get #now(): EntryNow {
+    const signers = [...this.#signers];
+    const failures: KeyFailure[] = [];
+    for (const failure of this.#failures) {
+      const signer = signerNow(failure.outcome);
+      if (signer === undefined) failures.push(failure);
+      else signers.push({ key: failure.key, signer, fallback: failure.fallback });
+    }
+    return entryNow(this.#worked, signers, failures);
+  }
+}
+
+type Opening =
+  | { readonly kind: 'open'; readonly signer: Signer; readonly note?: string }
+  | (OpenedKey & { kind: 'unusable' });
+
+async function openKey(
+  { domain }: ManifestDomain,
+  key: ManifestKey,
+  { before, reopen, open }: OpenDomainParts,
+): Promise<Opening> {
+  const known = before?.signers.find((one) => isSameKey(one.key, key));
+  const again = typeof reopen === 'boolean' ? reopen : reopen(key);
+  if (known !== undefined && !again) return { kind: 'open', signer: known.signer };
+  const opened = await open(domain, key);
+  if (opened.kind === 'open' || known === undefined) return opened;
+  const note = `${opened.reason}; the key as it was opened before goes on, until a restart`;
+  return { kind: 'open', signer: known.signer, note };
+}
+
+/** One that does not open is missed only when it is needed, and then the message waits. */
+async function openFallBack(
+  source: ManifestDomain,
+  main: ManifestKey,
+  { before, open, fallBackFor }: OpenDomainParts,
+): Promise<FallBack | undefined> {
+  const key = fallBackFor?.(source, main);
+  if (key === undefined) return undefined;
+  const known = before?.signers.find((one) => one.fallback?.key.selector === key.selector);
+  const { fallback } = known ?? {};
+  const isOpen = fallback !== undefined && signerNow(fallback.outcome) !== undefined;
+  if (isOpen && isSameKey(fallback.key, key)) return fallback;
+  return { key, outcome: await open(source.domain, key) };
+}
+
+async function openRetiring(
+  source: ManifestDomain,
+  failed: ManifestKey,
+  parts: OpenDomainParts,
+): Promise<OpenSigner | undefined> {
+  const family = familyOf(failed);
+  const candidates = source.keys
+    .filter((key) => key.state === 'retiring' && familyOf(key) === family)
+    .sort((one, other) => timeOf(other) - timeOf(one));
+  for (const key of candidates) {
+    const opened = await openKey(source, key, parts);
+    if (opened.kind === 'open') return { key, signer: opened.signer };
+  }
+  return undefined;
+}
+
+function entryNow(
+  { source, notes, parentSigns }: Worked,
+  signers: readonly OpenSigner[],
+  failures: readonly KeyFailure[],
+): EntryNow {
+  const { domain, keys } = source;
+  const wasNeverActive = keys.every(
+    (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
+  );
+  const reasons = failures.map(({ outcome }) => outcome.later?.reason ?? outcome.reason);
+  const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
+  const yields = broken !== undefined && parentSigns;
+  const standIns = yields ? [...notes, `${broken}; the parent domain goes on`] : notes;
+  const base = {
+    inPreparation: wasNeverActive || yields,
+    broken,
+    standIn: standIns.length > 0 ? standIns.join('; ') : undefined,
+    signers,
+    failures,
+  };
+  const reason =
+    broken ??
+    (signers.length === 0
+      ? `no key of ${domain} is active: "waxseal keys activate ${domain}" does that`
+      : undefined);
+  if (reason !== undefined) return { ...base, answer: { kind: 'unusable', domain, reason } };
+  const signing = signers.map((one): SigningKey => signingKey(domain, one));
+  return { ...base, answer: { kind: 'keys', domain, keys: signing } };
+}
+
+function signingKey(domain: string, { key, signer, fallback }: OpenSigner): SigningKey {
+  const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
+  const own = { domain, selector: key.selector, signer, signatureBytes };
+  if (fallback === undefined) return own;
+  return {
+    ...own,
+    get fallback(): SigningKey | undefined {
+      const other = signerNow(fallback.outcome);
+      return other === undefined
+        ? undefined
+        : signingKey(domain, { key: fallback.key, signer: other });
+    },
+  };
+}
+
+function signerNow(outcome: OpenedKey): Signer | undefined {
+  return outcome.kind === 'open' ? outcome.signer : outcome.later?.signer;
+}
+
+/** The same private half, kept in the same place; its state and its times do not matter. */
+export function isSameKey(one: ManifestKey, other: ManifestKey): boolean {
+  return (
+    one.selector === other.selector &&
+    one.algorithm === other.algorithm &&
+    one.backend === other.backend &&
+    one.publicKey === other.publicKey &&
+    JSON.stringify(one.material) === JSON.stringify(other.material)
+  );
+}
+
+function familyOf(key: ManifestKey): string {
+  return keyAlgorithmNamed(key.algorithm)?.family ?? key.algorithm;
+}
+
+function timeOf(key: ManifestKey): number {
+  return Date.parse(key.retiringSince ?? key.createdAt);
+}

@@ -1,0 +1,148 @@
+import type { ManifestDomain } from '../manifest.ts';
+import { isoTime } from './key-changes.ts';
+import { underLease } from './leased-domain.ts';
+import { note } from './lifecycle-access.ts';
+import type { NextStep, StepName } from './next-steps.ts';
+import { daysText } from './policy.ts';
+import { wishState } from './rotation-wish.ts';
+import { runStep, STEP_ROWS } from './run-step.ts';
+import type { StepOutcome, StepResult } from './step-outcome.ts';
+import { type StepWork, stepsNow } from './step-work.ts';
+
+/**
+ * Takes the steps of one domain. `step`: each one that is due, none twice, and never waits: what a
+ * scheduled job runs. `to-active`: those of the new keys until they sign, waiting in between
+ * without holding anything.
+ */
+export interface AdvanceOptions {
+  readonly mode: 'step' | 'to-active';
+  /** How long `to-active` may take in all, in milliseconds. */
+  readonly timeoutMs: number;
+  /** How often DNS is asked while something is waited for, in milliseconds. */
+  readonly pollMs: number;
+}
+
+export interface Advance {
+  readonly entry: ManifestDomain;
+  /** What was done and what could not be done, in order; a step that was tried again stands once. */
+  readonly outcomes: readonly StepOutcome[];
+  /** What lies ahead. */
+  readonly rest: readonly NextStep[];
+  /** Why the wish for a rotation needs nothing more; undefined when it does, or was none. */
+  readonly fulfilled: string | undefined;
+}
+
+const FRESH_STEPS: ReadonlySet<StepName> = new Set(['create', 'publish', 'verify', 'activate']);
+/** A guard against going round for ever. */
+const MAX_ROUNDS = 500;
+/** A step that somebody else took meanwhile is decided anew; so often in a row, and no more. */
+const MAX_OVERTAKEN = 10;
+
+/** Faults and refusals of a step are outcomes; the other steps are taken all the same. */
+export async function advance(
+  work: StepWork,
+  start: ManifestDomain,
+  options: AdvanceOptions,
+): Promise<Advance> {
+  const { clock } = work.access;
+  const deadlineMs = clock.monotonicMs() + options.timeoutMs;
+  const outcomes: StepOutcome[] = [];
+  const tried = new Set<string>();
+  let overtaken = 0;
+  let entry = await begin(work, start);
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
+    const steps = (await stepsNow(work, entry)).filter(
+      ({ step }) => options.mode === 'step' || FRESH_STEPS.has(step),
+    );
+    const next = steps.find((step) => step.kind === 'due' && !tried.has(nameOf(step)));
+    if (next !== undefined) {
+      work.access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
+      const outcome = await runStep(work, entry, next);
+      ({ entry } = outcome);
+      overtaken = outcome.result.kind === 'overtaken' ? overtaken + 1 : 0;
+      if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
+      if (outcome.result.kind === 'overtaken') continue;
+      keep(outcomes, outcome);
+      for (const text of outcome.notes) work.access.progress(`${entry.domain}: ${text}`);
+      if (outcome.result.kind !== 'done') tried.add(nameOf(next));
+      continue;
+    }
+    if (options.mode === 'step' || outcomes.some(({ result }) => isFinal(result))) break;
+    const stop = steps.find((step) => step.kind === 'operator');
+    if (stop !== undefined) break;
+    const waitMs = waitFor(steps, clock.wallMs(), options.pollMs);
+    if (clock.monotonicMs() + waitMs > deadlineMs) break;
+    work.access.progress(waitText(entry.domain, steps, outcomes, waitMs));
+    await work.access.sleep(waitMs);
+    tried.clear();
+  }
+  const rest = (await stepsNow(work, entry)).filter(
+    (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
+  );
+  return { entry, outcomes, rest, fulfilled: fulfilledBy(work, entry) };
+}
+
+/** Notes in the manifest that the domain is being rotated, unless that is known or not wished. */
+async function begin(work: StepWork, entry: ManifestDomain): Promise<ManifestDomain> {
+  const { access, policy, wishes } = work;
+  const isToBegin = (current: ManifestDomain) =>
+    wishes.wish.kind === 'asked' &&
+    current.rotatingSince === undefined &&
+    wishState(current, policy, access.clock.wallMs(), wishes.wish).kind === 'open';
+  // A domain without keys is entered by `create`, after what can be refused was refused.
+  if (!isToBegin(entry) || entry.keys.length === 0) return entry;
+  return await underLease(access, entry.domain, async (held) => {
+    if (!isToBegin(held.entry)) return held.entry;
+    await note(access, { event: 'rotation-begun', domain: entry.domain });
+    const rotatingSince = isoTime(access.clock.wallMs());
+    return await held.write((current) => ({ ...current, rotatingSince }));
+  });
+}
+
+function fulfilledBy(work: StepWork, entry: ManifestDomain): string | undefined {
+  const { policy, wishes, access } = work;
+  const state = wishState(entry, policy, access.clock.wallMs(), wishes.wish);
+  return state.kind === 'fulfilled' ? state.why : undefined;
+}
+
+function nameOf(step: NextStep): string {
+  return `${step.step} ${step.selectors.join(' ')}`;
+}
+
+/** The last outcome of a step counts. */
+function keep(outcomes: StepOutcome[], outcome: StepOutcome): void {
+  const at = outcomes.findIndex(
+    ({ step, selectors, result }) =>
+      step === outcome.step &&
+      result.kind !== 'done' &&
+      selectors.some((selector) => outcome.selectors.includes(selector)),
+  );
+  if (at >= 0) outcomes.splice(at, 1);
+  outcomes.push(outcome);
+}
+
+function isFinal(result: StepResult): boolean {
+  return result.kind === 'operator' || result.kind === 'failed';
+}
+
+/** Until the first step may go on, and never longer than between two looks. */
+function waitFor(steps: readonly NextStep[], nowMs: number, pollMs: number): number {
+  const times = steps.flatMap((step) =>
+    step.kind === 'waiting' && step.atMs !== undefined ? [step.atMs - nowMs] : [],
+  );
+  return Math.max(1, Math.min(pollMs, ...times));
+}
+
+function waitText(
+  domain: string,
+  steps: readonly NextStep[],
+  outcomes: readonly StepOutcome[],
+  waitMs: number,
+): string {
+  const whys = [
+    ...outcomes.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
+    ...steps.flatMap((step) => (step.kind === 'waiting' ? [step.why] : [])),
+  ];
+  return `${domain}: waiting (${daysText(waitMs)}): ${[...new Set(whys)].join('; ')}`;
+}

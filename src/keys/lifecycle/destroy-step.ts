@@ -1,0 +1,80 @@
+import type { ManifestKey } from '../manifest.ts';
+import { isoTime, withKeys } from './key-changes.ts';
+import type { LeasedDomain } from './leased-domain.ts';
+import { note } from './lifecycle-access.ts';
+import { destroyDueMs } from './next-steps.ts';
+import { handOver, publish } from './publish-step.ts';
+import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './step-work.ts';
+
+/**
+ * revoked → destroyed, `removeAfter` after the withdrawal was seen. The record goes first, and the
+ * private key by its back end's row; both may be done again. A key that another domain uses too
+ * stays until the last one of them.
+ */
+export async function destroyStep(work: StepWork, target: StepTarget): Promise<StepRun> {
+  const { access, policy } = work;
+  const isDue = (key: ManifestKey) => {
+    const dueMs = destroyDueMs(key, policy);
+    return key.state === 'revoked' && dueMs !== undefined && access.clock.wallMs() >= dueMs;
+  };
+  return await underLeaseIn(work, target, isDue, async (held, keys) =>
+    destroyKeys(work, held, keys, 'destroyed'),
+  );
+}
+
+/**
+ * Gives keys up: takes their records away if they are ours, then the private halves. To be called
+ * under the lease.
+ *
+ * @param event what the journal calls it
+ */
+export async function destroyKeys(
+  work: StepWork,
+  held: LeasedDomain,
+  keys: readonly ManifestKey[],
+  event: string,
+): Promise<StepRun> {
+  const { access } = work;
+  const { domain } = held.entry;
+  const reason = work.wishes.reason ?? 'it was due';
+  const notes: string[] = [];
+  let { entry } = held;
+  for (const key of keys) {
+    const { selector, algorithm, publicKey, material } = key;
+    await note(access, { event: 'destroying', domain, selector, reason });
+    const { result } = await publish(work, domain, [{ key, record: 'none' }]);
+    if (result.kind === 'failed') {
+      const failed = { kind: 'failed', why: result.reason, action: result.hint } as const;
+      return { entry, result: failed, notes };
+    }
+    notes.push(...handOver(result));
+    if (result.kind === 'in-the-way') {
+      notes.push(`the record of ${selector} is not the one that Waxseal wrote, and stays`);
+    }
+    let isFinal = true;
+    if (work.isShared(domain, key)) {
+      notes.push(`the private key of ${selector} stays: another domain uses it too`);
+    } else {
+      const backend = await access.connect(key.backend, 'must-exist');
+      const stored = { domain, selector, algorithm, publicKey, material };
+      const destruction = await backend.destroy(stored);
+      isFinal = destruction.kind === 'done';
+      if (destruction.kind === 'scheduled') {
+        notes.push(
+          `${selector} can be taken back until ${destruction.until}: "waxseal keys cancel-destroy ${domain} --selector ${selector}"`,
+        );
+      }
+    }
+    const destroyedAt = isoTime(access.clock.wallMs());
+    entry = await held.write((current) =>
+      withKeys(current, [selector], () => ({
+        state: 'destroyed',
+        destroyedAt,
+        // What the manifest holds of a private half goes with it; a name that can be taken back stays.
+        ...(isFinal ? { material: undefined } : {}),
+      })),
+    );
+    await note(access, { event, domain, selector, reason });
+  }
+  return { entry, result: { kind: 'done' }, notes };
+}

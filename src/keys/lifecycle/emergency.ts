@@ -1,0 +1,235 @@
+import { randomUUID } from 'node:crypto';
+import { errorMessage } from '../../base/errors.ts';
+import { withActive } from '../activate-keys.ts';
+import { KeysRefusal } from '../keys-error.ts';
+import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
+import { nextSet } from './fresh-steps.ts';
+import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
+import { type LeasedDomain, underLease } from './leased-domain.ts';
+import { type LifecycleAccess, note } from './lifecycle-access.ts';
+import { lookAtKey } from './look-at-dns.ts';
+import { handOver, publish, stopOf } from './publish-step.ts';
+import { confirmWithdrawal } from './revoke-step.ts';
+import type { StepResult } from './step-outcome.ts';
+import type { StepRun, StepWork } from './step-work.ts';
+
+/**
+ * Any state → revoked, at once: for a key that somebody else may have. The order is the one in
+ * which harm ends soonest:
+ *
+ * 1. the lease, taken away from whoever has it (a running rotation stops at its next write);
+ * 2. the manifest: the keys are revoked, so relays stop signing with them within seconds;
+ * 3. the standby of the same family signs, if its record is still seen; else mail gets 451;
+ * 4. the records become empty (`p=`), which ends verification as caches run out;
+ * 5. the back end disables the private keys.
+ *
+ * A fault of 4 does not keep 5 from being tried. The journal names the keys before anything is
+ * done; a run that was killed, or in which something failed, is taken up by the next one with
+ * those very keys, so that the standby is not taken for the culprit.
+ */
+export async function emergency(
+  work: StepWork,
+  entry: ManifestDomain,
+  named: readonly string[],
+): Promise<StepRun> {
+  const { access, wishes } = work;
+  const { domain } = entry;
+  const isTakeOver = true;
+  const run = await underLease(
+    access,
+    domain,
+    async (held) => {
+      const { intents, selectors } = await choose(work, held.entry, named);
+      const details = { selectors: selectors.join(' ') };
+      const reason = wishes.reason ?? '';
+      const tell = async (event: string) => {
+        for (const intent of intents) {
+          await note(access, { event, domain, intent, reason, details });
+        }
+      };
+      await tell(EVENTS.begun);
+      const nowMs = access.clock.wallMs();
+      await held.write((current) => stopped(current, selectors, wishes.force, nowMs));
+      const standby = await switchToStandby(work, held, selectors);
+      const after = await held.write((current) => current);
+      const faults: StepResult[] = [];
+      const keys = after.keys.filter((key) => selectors.includes(key.selector));
+      const wishesNow = keys.map((key) => ({ key, record: 'revoked' as const }));
+      const { result } = await publish(work, domain, wishesNow);
+      const stop = stopOf(result);
+      if (stop !== undefined) faults.push(stop);
+      for (const key of keys) faults.push(...(await disable(access, domain, key)));
+      if (faults.length === 0) await tell(EVENTS.done);
+      const notes = [...handOver(result), ...consequences(after, keys, standby)];
+      return { entry: after, selectors, result: together(faults), notes };
+    },
+    isTakeOver,
+  );
+  if (run.result.kind !== 'done') return run;
+  const { selectors } = run;
+  const confirmed = await confirmWithdrawal(work, { entry: run.entry, selectors });
+  const unseen =
+    confirmed.result.kind === 'waiting'
+      ? [`not every server shows the withdrawal yet: ${confirmed.result.why}`]
+      : [];
+  const notes = [...run.notes, ...unseen];
+  return { entry: confirmed.entry, selectors, result: run.result, notes };
+}
+
+const EVENTS = { begun: 'emergency-begun', done: 'emergency-done' } as const;
+
+/** Said again within this time without names, it is not about the keys that took over. */
+const REPEAT_MS = 3_600_000;
+
+/** What was begun longer ago and did not end is none of today's emergency. */
+const RESUME_MS = 86_400_000;
+
+interface Choice {
+  /** Ids in the journal; several where several were begun and none ended. */
+  readonly intents: readonly string[];
+  readonly selectors: readonly string[];
+}
+
+/** The keys of an emergency that is not over; else the named ones, or all that sign or have signed. */
+async function choose(
+  work: StepWork,
+  entry: ManifestDomain,
+  named: readonly string[],
+): Promise<Choice> {
+  const { open, lastDoneMs } = await earlier(work.access, entry.domain);
+  if (named.length > 0) {
+    const selectors = chooseKeys(entry, named, LIVE_STATES).map((key) => key.selector);
+    return { intents: [randomUUID()], selectors };
+  }
+  const live = entry.keys.filter((key) => key.state !== 'destroyed').map((key) => key.selector);
+  const unfinished = [...new Set([...open.values()].flat())].filter((name) => live.includes(name));
+  if (unfinished.length > 0) return { intents: [...open.keys()], selectors: unfinished };
+  if (work.access.clock.wallMs() - lastDoneMs < REPEAT_MS) {
+    const message = `the emergency of ${entry.domain} was carried out at ${isoTime(lastDoneMs)}`;
+    throw new KeysRefusal('key-emergency-done', message, {
+      hint: 'if the keys that took over are in danger too, name them with --selector',
+    });
+  }
+  const keys = chooseKeys(entry, [], ['active', 'retiring']);
+  if (keys.length > 0) {
+    return { intents: [randomUUID()], selectors: keys.map((key) => key.selector) };
+  }
+  throw new KeysRefusal('key-choice', `no key of ${entry.domain} signs or has signed lately`, {
+    hint: 'name the keys with --selector',
+  });
+}
+
+async function earlier(
+  access: LifecycleAccess,
+  domain: string,
+): Promise<{
+  readonly open: ReadonlyMap<string, readonly string[]>;
+  readonly lastDoneMs: number;
+}> {
+  const open = new Map<string, readonly string[]>();
+  let lastDoneMs = Number.NEGATIVE_INFINITY;
+  const sinceMs = access.clock.wallMs() - RESUME_MS;
+  for await (const { event, intent, details, at } of access.journal.read({ domain })) {
+    if (intent === undefined) continue;
+    if (event === EVENTS.begun && Date.parse(at) >= sinceMs)
+      open.set(intent, (details?.selectors ?? '').split(' '));
+    if (event !== EVENTS.done) continue;
+    open.delete(intent);
+    lastDoneMs = Date.parse(at);
+  }
+  return { open, lastDoneMs };
+}
+
+/** None of the keys signs; an Ed25519 key that would be left alone does not either. */
+function stopped(
+  entry: ManifestDomain,
+  selectors: readonly string[],
+  force: boolean,
+  nowMs: number,
+): ManifestDomain {
+  const after = withKeys(entry, selectors, (key) =>
+    key.state === 'revoked' ? {} : { state: 'revoked', revokedAt: undefined },
+  );
+  const left = activeKeys(after);
+  if (force || left.some((key) => familyOf(key) === 'rsa')) return after;
+  const alone = left.map((key) => key.selector);
+  return withKeys(after, alone, () => ({ state: 'retiring', retiringSince: isoTime(nowMs) }));
+}
+
+/** The verified keys of the families that lost theirs, where DNS still shows them. */
+async function switchToStandby(
+  work: StepWork,
+  held: LeasedDomain,
+  selectors: readonly string[],
+): Promise<readonly string[]> {
+  const { access, wishes } = work;
+  const entry = await held.write((current) => current);
+  const signing = new Set(activeKeys(entry).map(familyOf));
+  const ready: ManifestKey[] = [];
+  for (const [family, key] of nextSet(entry)) {
+    if (signing.has(family) || selectors.includes(key.selector)) continue;
+    if (key.state !== 'verified') continue;
+    const report = await lookAtKey(access, entry.domain, key, wishes.seen);
+    if (report.verdict === 'seen') ready.push(key);
+  }
+  const families = new Set([...signing, ...ready.map(familyOf)]);
+  if (ready.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
+  const chosen = ready.map((key) => key.selector);
+  await held.write((current) =>
+    withActive(
+      current,
+      current.keys.filter((key) => chosen.includes(key.selector) && key.state === 'verified'),
+      access.clock.wallMs(),
+    ),
+  );
+  for (const selector of chosen) {
+    await note(access, { event: 'activated', domain: entry.domain, selector });
+  }
+  return chosen;
+}
+
+async function disable(
+  access: LifecycleAccess,
+  domain: string,
+  key: ManifestKey,
+): Promise<readonly StepResult[]> {
+  const { selector, algorithm, publicKey, material } = key;
+  try {
+    const backend = await access.connect(key.backend, 'must-exist');
+    await backend.disable({ domain, selector, algorithm, publicKey, material });
+    await note(access, { event: 'disabled', domain, selector });
+    return [];
+  } catch (error) {
+    const why = `the private key of ${selector} is not disabled: ${errorMessage(error)}`;
+    return [{ kind: 'failed', why, action: 'run the command again; it goes on where it stopped' }];
+  }
+}
+
+function together(faults: readonly StepResult[]): StepResult {
+  const [first] = faults;
+  if (first === undefined || first.kind === 'done') return { kind: 'done' };
+  const whys = faults.flatMap((fault) => ('why' in fault ? [fault.why] : []));
+  return 'action' in first ? { ...first, why: whys.join('; ') } : first;
+}
+
+/** What nobody can prevent any more, said plainly. */
+function consequences(
+  after: ManifestDomain,
+  revoked: readonly ManifestKey[],
+  standby: readonly string[],
+): readonly string[] {
+  const { domain } = after;
+  const names = revoked.map((key) => key.selector).join(', ');
+  const ttlS = Math.max(0, ...revoked.map((key) => key.ttlS));
+  const active = activeKeys(after).map((key) => key.selector);
+  const signing =
+    active.length > 0
+      ? `${domain} signs with ${active.join(', ')} now${standby.length > 0 ? ' (the standby)' : ''}`
+      : `mail of ${domain} is answered 451 until a new key is active: "waxseal keys rotate ${domain}"`;
+  return [
+    `mail under way that was signed with ${names} will fail DKIM, and may be rejected`,
+    `forgeries made with the key still pass where the old record is cached: for up to ${ttlS} seconds after the servers show the new one`,
+    signing,
+  ];
+}

@@ -1,0 +1,43 @@
+import type { Publisher } from '../dns/publisher.ts';
+import type { SeenExpectation, SeenReport } from '../dns/seen.ts';
+import type { KeyringAccess } from '../keyring-access.ts';
+import type { Journal, JournalEntry } from '../store/journal.ts';
+import type { RelayReport } from '../store/relay-reports.ts';
+import { isoTime } from './key-changes.ts';
+
+/** A choice for one look at DNS. */
+export interface SeenChoice {
+  /** Name servers that need not answer, by address; journaled. */
+  readonly ignored?: readonly { readonly address: string; readonly reason: string }[];
+  /** The longest TTL in seconds that another record had under this name (a slot). */
+  readonly oldTtlS?: number;
+}
+
+/** What the steps of a key's life work with. */
+export interface LifecycleAccess extends KeyringAccess {
+  readonly journal: Journal;
+  publisherFor(domain: string): Publisher;
+  seen(expectation: SeenExpectation, choice?: SeenChoice): Promise<SeenReport>;
+  /** What relays say; empty where none reports. */
+  reports(): Promise<readonly RelayReport[]>;
+  /** Who does it, for the journal: STS ARN, or user and host. Asked when something is journaled. */
+  caller(): Promise<string>;
+  /** The command line without its arguments, e.g. `keys rotate`. */
+  readonly command: string;
+  /** Who does it, for leases: see `process-holder.ts`. */
+  readonly holder: string;
+  /** Waits, and keeps the process alive meanwhile. */
+  sleep(ms: number): Promise<void>;
+  /** Tells a person what is waited for. */
+  progress(text: string): void;
+}
+
+/** Appends to the journal with time, caller and command filled in. */
+export async function note(
+  access: LifecycleAccess,
+  entry: Omit<JournalEntry, 'at' | 'caller' | 'command'>,
+): Promise<void> {
+  const { command } = access;
+  const caller = await access.caller();
+  await access.journal.append({ at: isoTime(access.clock.wallMs()), caller, command, ...entry });
+}

@@ -1,0 +1,129 @@
+import type { KeyState } from '../key-state.ts';
+import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { freshSteps } from './fresh-steps.ts';
+import { timeOf } from './key-changes.ts';
+import { RETIRE_HINT, type RotationPolicy, retireFault } from './policy.ts';
+import type { RotationWish } from './rotation-wish.ts';
+
+/**
+ * What is to be done for a domain, by the states of its keys:
+ *
+ *     created --publish--> published --verify--> verified --activate--> active
+ *     active --(successor's activation)--> retiring --revoke--> revoked --destroy--> destroyed
+ *
+ * and the ways back: `abort` of a key that was never active, `rollback` from retiring to active,
+ * `cancel-destroy` where the back end can. `publish` and `verify` are taken for each key alone,
+ * `activate` for the whole set of a rotation (one key of each family) or not at all. A revoked
+ * key whose record is not seen withdrawn yet (no `revokedAt`) still has `withdraw` before it.
+ *
+ * A step is due, or waits for a time or for something outside, or needs an operator; or the keys
+ * rest until they are old. Steps are
+ * carried out by `run-step.ts`; this file only decides, and does no I/O.
+ */
+
+export const STEP_NAMES = [
+  'create',
+  'publish',
+  'verify',
+  'activate',
+  'revoke',
+  'withdraw',
+  'destroy',
+] as const;
+
+export type StepName = (typeof STEP_NAMES)[number];
+
+interface StepSubject {
+  readonly step: StepName;
+  /** The keys concerned; empty for `create`. */
+  readonly selectors: readonly string[];
+  /** For `create`: names of algorithm rows, one key each. */
+  readonly algorithms?: readonly string[];
+}
+
+export type NextStep = StepSubject &
+  (
+    | { readonly kind: 'due' }
+    /** `atMs`: milliseconds since the epoch; undefined: nobody knows. */
+    | { readonly kind: 'waiting'; readonly atMs: number | undefined; readonly why: string }
+    | { readonly kind: 'operator'; readonly why: string; readonly action: string }
+    /** All is well until then. */
+    | { readonly kind: 'resting'; readonly atMs: number; readonly why: string }
+  );
+
+/** What the entry itself does not say. */
+export interface LifecycleFacts {
+  readonly wish: RotationWish;
+  /** Names of algorithm rows that were asked for; empty: as the active keys. */
+  readonly algorithms: readonly string[];
+  /**
+   * By selector, what relays say of a key: relays that cannot use it yet, with the reason. Empty:
+   * all can. No entry: no relay reports.
+   */
+  readonly relays: ReadonlyMap<string, readonly string[]>;
+  /** Names of back ends whose keys can be used at once. */
+  readonly usableAtOnce: ReadonlySet<string>;
+  /** Ed25519 may be activated without RSA beside it. */
+  readonly force: boolean;
+}
+
+/** Every step that lies before a domain's keys, each with when. Pure. */
+export function nextSteps(
+  entry: ManifestDomain,
+  policy: RotationPolicy,
+  nowMs: number,
+  facts: LifecycleFacts,
+): readonly NextStep[] {
+  const tail = entry.keys.flatMap((key) => TAIL_ROWS[key.state]?.(key, policy, nowMs) ?? []);
+  return [...freshSteps(entry, policy, nowMs, facts), ...tail];
+}
+
+/** When the old key may be withdrawn, in milliseconds since the epoch. */
+export function revokeDueMs(key: ManifestKey, policy: RotationPolicy): number | undefined {
+  const sinceMs = timeOf(key.retiringSince);
+  return sinceMs === undefined ? undefined : sinceMs + policy.maxStaleMs + policy.retireAfterMs;
+}
+
+/** When record and private key of a revoked key go, in milliseconds since the epoch. */
+export function destroyDueMs(key: ManifestKey, policy: RotationPolicy): number | undefined {
+  const sinceMs = timeOf(key.revokedAt);
+  return sinceMs === undefined ? undefined : sinceMs + policy.removeAfterMs;
+}
+
+type TailRow = (key: ManifestKey, policy: RotationPolicy, nowMs: number) => readonly NextStep[];
+
+/** What lies before keys that have been active. */
+const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
+  retiring: (key, policy, nowMs) => {
+    const subject = { step: 'revoke', selectors: [key.selector] } as const;
+    const fault = retireFault(policy, key.ttlS);
+    if (fault !== undefined) {
+      return [{ ...subject, kind: 'operator', why: fault, action: RETIRE_HINT }];
+    }
+    const atMs = revokeDueMs(key, policy);
+    if (atMs === undefined) return [unknownTime(subject, key, 'retiringSince')];
+    const why = 'mail signed with the old key is still under way';
+    return [
+      nowMs >= atMs ? { ...subject, kind: 'due' } : { ...subject, kind: 'waiting', atMs, why },
+    ];
+  },
+  revoked: (key, policy, nowMs) => {
+    const atMs = destroyDueMs(key, policy);
+    if (atMs === undefined) return [{ step: 'withdraw', selectors: [key.selector], kind: 'due' }];
+    const subject = { step: 'destroy', selectors: [key.selector] } as const;
+    const why = 'receivers may still look the withdrawn key up';
+    return [
+      nowMs >= atMs ? { ...subject, kind: 'due' } : { ...subject, kind: 'waiting', atMs, why },
+    ];
+  },
+};
+
+function unknownTime(
+  subject: { readonly step: StepName; readonly selectors: readonly string[] },
+  key: ManifestKey,
+  field: string,
+): NextStep {
+  const why = `the manifest does not say since when ${key.selector} is ${key.state} (${field})`;
+  const action = `write ${field} into the manifest, in UTC like 2026-11-21T09:00:00Z`;
+  return { ...subject, kind: 'operator', why, action };
+}

@@ -1,0 +1,217 @@
+import { readdir, readFile, stat, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { printable } from '../../base/printable.ts';
+import { makeDirectory, writeFileAtomic } from '../atomic-write.ts';
+import { KeysError, systemCode, systemReason } from '../keys-error.ts';
+import type { ObjectPlace } from './object-place.ts';
+
+/**
+ * What relays say of themselves: which keyring they have in force, and which of its keys they can
+ * use, after a probe with their own credentials. Before a key is activated, the command line asks
+ * them; where there is no report, it waits `authLag` instead.
+ */
+
+export interface RelayReport {
+  /** Unique to a running process. */
+  readonly relay: string;
+  /** When it was written: UTC, ISO 8601, as all times here. */
+  readonly at: string;
+  /** The next one comes before; an older report is of a relay that is gone, or cut off. */
+  readonly goodUntil: string;
+  readonly host: string;
+  readonly version: string;
+  readonly startedAt: string;
+  /** The keyring's generation in force: every change up to it is followed. */
+  readonly generation: number;
+  /**
+   * Keys that were tried: those that are not active yet, and active ones that cannot be used. A key
+   * that is not listed was not tried.
+   */
+  readonly keys: readonly ReportedKey[];
+  /** How many more there are than `keys` lists. */
+  readonly keysMore: number;
+}
+
+export interface ReportedKey {
+  readonly domain: string;
+  readonly selector: string;
+  readonly usable: boolean;
+  /** Why not. */
+  readonly reason?: string;
+}
+
+/** Where reports lie: one implementation for each kind of store. */
+export interface RelayReports {
+  /** @throws KeysError when it cannot be written */
+  write(report: RelayReport): Promise<void>;
+  /** Takes the report of a relay away that ends. @throws KeysError */
+  remove(relay: string): Promise<void>;
+  /** All that are there, however old. @throws KeysError when nobody can say */
+  read(): Promise<readonly RelayReport[]>;
+}
+
+/** Keys that a report lists at most; with more, those that cannot be used come first. */
+export const MAX_LISTED_KEYS = 2000;
+const MAX_REPORT_BYTES = 900_000;
+const MAX_REASON_CHARACTERS = 200;
+const MAX_REPORTS = 1000;
+
+/** Does the relay go on, as far as its report tells? */
+export function isAlive(report: RelayReport, wallMs: number): boolean {
+  return Date.parse(report.goodUntil) >= wallMs;
+}
+
+/**
+ * Can the relay use a key that is not active yet?
+ *
+ * @returns `not-yet`: it has not tried, or it has more to tell than its report lists
+ */
+export function canUse(
+  report: RelayReport,
+  key: { readonly domain: string; readonly selector: string },
+): 'yes' | 'no' | 'not-yet' {
+  const found = report.keys.find(
+    ({ domain, selector }) => domain === key.domain && selector === key.selector,
+  );
+  if (found === undefined) return 'not-yet';
+  return found.usable ? 'yes' : 'no';
+}
+
+/** Reports as `relays/RELAY.json` under the keyring's directory. */
+export class FileReports implements RelayReports {
+  readonly #dir: string;
+
+  /** @param keyringDir `keys.dir` */
+  constructor(keyringDir: string) {
+    this.#dir = path.join(keyringDir, 'relays');
+  }
+
+  async write(report: RelayReport): Promise<void> {
+    try {
+      await makeDirectory(this.#dir, 0o750);
+      await writeFileAtomic(this.#file(report.relay), Buffer.from(rendered(report)), 0o640);
+    } catch (error) {
+      throw this.#failed('keyring-unwritable', error);
+    }
+  }
+
+  async remove(relay: string): Promise<void> {
+    try {
+      await unlink(this.#file(relay));
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw this.#failed('keyring-unwritable', error);
+    }
+  }
+
+  async read(): Promise<readonly RelayReport[]> {
+    try {
+      const names = (await readdir(this.#dir)).filter((name) => /^[^.].*\.json$/.test(name));
+      const reports: RelayReport[] = [];
+      for (const name of names.sort().slice(0, MAX_REPORTS)) {
+        const file = path.join(this.#dir, name);
+        const text = await readSmall(file);
+        const report = text === undefined ? undefined : parsed(text);
+        if (report !== undefined) reports.push(report);
+      }
+      return reports;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return [];
+      throw this.#failed('keyring-unreadable', error);
+    }
+  }
+
+  #file(relay: string): string {
+    return path.join(this.#dir, `${relay}.json`);
+  }
+
+  #failed(code: string, error: unknown): KeysError {
+    const message = `the reports of relays in ${this.#dir} ${systemReason(error)}`;
+    return new KeysError(code, message, { cause: error });
+  }
+}
+
+/** Reports as one object each. */
+export class ObjectReports implements RelayReports {
+  readonly #place: ObjectPlace;
+
+  constructor(place: ObjectPlace) {
+    this.#place = place;
+  }
+
+  async write(report: RelayReport): Promise<void> {
+    await this.#place.put('relay', report.relay, rendered(report), 'any');
+  }
+
+  async remove(relay: string): Promise<void> {
+    await this.#place.remove('relay', relay);
+  }
+
+  async read(): Promise<readonly RelayReport[]> {
+    const listed = (await this.#place.list('relay')).slice(0, MAX_REPORTS);
+    const reports: RelayReport[] = [];
+    for (const { name } of listed) {
+      const text = (await this.#place.get('relay', name))?.text;
+      const report = text === undefined ? undefined : parsed(text);
+      if (report !== undefined) reports.push(report);
+    }
+    return reports;
+  }
+}
+
+/** A report that is gone by now, or is none, is no error: others tell enough. */
+async function readSmall(file: string): Promise<string | undefined> {
+  try {
+    return (await stat(file)).size > MAX_REPORT_BYTES ? undefined : await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function rendered(report: RelayReport): string {
+  return `${JSON.stringify(report)}\n`;
+}
+
+function parsed(text: string): RelayReport | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const keys = field(value, 'keys');
+  if (word(value, 'relay') === '' || !Array.isArray(keys)) return undefined;
+  return {
+    relay: word(value, 'relay'),
+    at: word(value, 'at'),
+    goodUntil: word(value, 'goodUntil'),
+    host: word(value, 'host'),
+    version: word(value, 'version'),
+    startedAt: word(value, 'startedAt'),
+    generation: count(value, 'generation'),
+    keys: keys.slice(0, MAX_LISTED_KEYS).map(reportedKey),
+    keysMore: count(value, 'keysMore') + Math.max(0, keys.length - MAX_LISTED_KEYS),
+  };
+}
+
+function reportedKey(value: unknown): ReportedKey {
+  const domain = word(value, 'domain');
+  const key = { domain, selector: word(value, 'selector') };
+  if (field(value, 'usable') === true) return { ...key, usable: true };
+  return { ...key, usable: false, reason: word(value, 'reason') };
+}
+
+function field(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, name)?.value;
+}
+
+function word(value: unknown, name: string): string {
+  const found = field(value, name);
+  return typeof found === 'string' ? printable(found, MAX_REASON_CHARACTERS) : '';
+}
+
+function count(value: unknown, name: string): number {
+  const found = field(value, name);
+  return typeof found === 'number' && Number.isSafeInteger(found) && found >= 0 ? found : 0;
+}

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { CommanderError } from 'commander';
+import type { RotationSetting } from '../../../src/config/config.ts';
+import { recordName } from '../../../src/keys/key-name.ts';
+import { underLease } from '../../../src/keys/lifecycle/leased-domain.ts';
+import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
+import { habits, runKeys } from '../../support/lifecycle-cli.ts';
+import { LifecycleLab } from '../../support/lifecycle-lab.ts';
+
+describe('keys commands that go back', () => {
+  let lab: LifecycleLab;
+  let rotation: RotationSetting | undefined;
+
+  beforeEach(() => {
+    lab = new LifecycleLab();
+    rotation = undefined;
+  });
+
+  const keys = async (...args: readonly string[]) => await runKeys(lab, rotation, args);
+  const name = (selector: string) => recordName(selector, 'example.com');
+
+  it('a scheduled destruction can be taken back, and begins anew', async () => {
+    lab.destroyScheduled = true;
+    await keys('rotate', 'example.com');
+    await keys('emergency', 'example.com', '--reason', 'lost');
+    lab.clock.advance(30 * DAY_MS);
+    const destroyed = await keys('destroy', 'example.com', '--reason', 'old');
+    assert.match(destroyed.out, /can be taken back until 2027-01-01/);
+    const back = await keys('cancel-destroy', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(back.code, 0, back.err);
+    assert.equal(lab.states().wx202611r1, 'revoked');
+    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; k=rsa; p=');
+    assert.equal((await keys('destroy', 'example.com', '--reason', 'old')).code, 4);
+  });
+
+  it('rollback takes the whole set back, and said twice changes nothing', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    await assert.rejects(keys('rollback', 'example.com'), CommanderError);
+    const done = await keys('rollback', 'example.com', '--reason', 'signatures fail');
+    assert.equal(done.code, 0, done.err);
+    const states = {
+      wx202611r1: 'active',
+      wx202611e1: 'active',
+      wx202611r2: 'retiring',
+      wx202611e2: 'retiring',
+    };
+    assert.deepEqual(lab.states(), states);
+    const twice = await keys('rollback', 'example.com', '--reason', 'again');
+    assert.equal(twice.code, 0);
+    assert.match(twice.out, /nothing to do/);
+    assert.deepEqual(lab.states(), states);
+  });
+
+  it('rollback is refused when DNS does not show the old record any more', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.hidden.add(name('wx202611r1'));
+    const refused = await keys('rollback', 'example.com', '--reason', 'x');
+    assert.equal(refused.code, 3);
+    assert.match(refused.err, /not rolled back: wx202611r1\._domainkey\.example\.com: .*absent/);
+    assert.equal(lab.states().wx202611r1, 'retiring');
+  });
+
+  it('abort gives up what was never active, and touches nothing else', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    lab.settleMs = 1000;
+    await keys('rotate', 'example.com', '--step');
+    const done = await keys('abort', 'example.com');
+    assert.equal(done.code, 0, done.err);
+    assert.deepEqual(lab.states(), {
+      wx202611r1: 'active',
+      wx202611e1: 'active',
+      wx202611r2: 'destroyed',
+      wx202611e2: 'destroyed',
+    });
+    assert.equal(lab.zone.size, 2);
+    assert.match((await keys('rotate', '--due', '--step')).out, /^0 domain/);
+    assert.match((await keys('abort', 'example.com')).out, /nothing to do/);
+  });
+
+  it('emergency switches to the standby, and says what nobody can prevent', async () => {
+    rotation = { ...habits, standby: true };
+    await keys('rotate', 'example.com', '--step');
+    await keys('rotate', '--due', '--step');
+    assert.equal(lab.states().wx202611r2, 'verified');
+    await assert.rejects(keys('emergency', 'example.com'), CommanderError);
+    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(done.code, 0, done.err);
+    assert.deepEqual(lab.states(), {
+      wx202611r1: 'revoked',
+      wx202611e1: 'revoked',
+      wx202611r2: 'active',
+      wx202611e2: 'active',
+    });
+    assert.match(done.out, /mail under way that was signed with wx202611r1, wx202611e1 will fail/);
+    assert.match(done.out, /for up to 3600 seconds/);
+    assert.match(done.out, /signs with wx202611r2, wx202611e2 now \(the standby\)/);
+    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; k=rsa; p=');
+    assert.deepEqual(
+      [...lab.keys.values()].map(({ state }) => state),
+      ['disabled', 'disabled', 'live', 'live'],
+    );
+    const twice = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(twice.code, 3);
+    assert.match(twice.err, /carried out at .*\nhint: .*--selector/);
+  });
+
+  it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
+    await keys('rotate', 'example.com');
+    lab.publisherFails = true;
+    const failed = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(failed.code, 1);
+    assert.match(failed.out, /mail of example\.com is answered 451 until/);
+    assert.deepEqual(lab.states(), { wx202611r1: 'revoked', wx202611e1: 'revoked' });
+    assert.ok([...lab.keys.values()].every(({ state }) => state === 'disabled'));
+    lab.publisherFails = false;
+    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(done.code, 0, done.err);
+    assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
+  });
+
+  it('emergency of the RSA key alone does not leave Ed25519 alone, unless forced', async () => {
+    for (const [more, state] of [
+      [[], 'retiring'],
+      [['--force'], 'active'],
+    ] as const) {
+      lab = new LifecycleLab();
+      await keys('rotate', 'example.com');
+      await keys('emergency', 'example.com', '--reason', 'x', '--selector', 'wx202611r1', ...more);
+      assert.deepEqual(lab.states(), { wx202611r1: 'revoked', wx202611e1: state });
+    }
+  });
+
+  it('emergency takes the lease of a rotation that runs, which ends at its next write', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    const rotating = lab.access('keys rotate', 'process 2.2 on elsewhere');
+    await assert.rejects(
+      underLease(rotating, 'example.com', async (held) => {
+        const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+        assert.equal(done.code, 0, done.err);
+        await held.write((entry) => ({ ...entry, subdomains: true }));
+      }),
+      { code: 'keyring-lease-lost' },
+    );
+    assert.equal(lab.entry().subdomains, false);
+  });
+
+  it('retire refuses to leave a domain without RSA, or without any key', async () => {
+    await keys('rotate', 'example.com');
+    const retire = async (selector: string) =>
+      await keys('retire', 'example.com', '--selector', selector);
+    const refused = await retire('wx202611r1');
+    assert.equal(refused.code, 3);
+    assert.match(refused.err, /would sign with Ed25519 only/);
+    assert.equal((await retire('wx202611e1')).code, 0);
+    assert.match((await retire('wx202611r1')).err, /no key of example\.com would be active/);
+    assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'retiring' });
+  });
+});

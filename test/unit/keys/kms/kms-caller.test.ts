@@ -1,0 +1,298 @@
+import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { KmsClient } from '../../../../src/keys/kms/aws-client.ts';
+import { KmsCaller } from '../../../../src/keys/kms/kms-caller.ts';
+import { KmsError, type KmsFaultKind } from '../../../../src/keys/kms/kms-fault.ts';
+import type { KmsOperation } from '../../../../src/keys/kms/kms-operation.ts';
+import type { KmsSettings } from '../../../../src/keys/kms/kms-settings.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
+import { build } from '../../config/build.ts';
+
+/** How a Region answers; `silence` never does. */
+type Behaviour = KmsFaultKind | 'answer' | 'silence';
+
+describe('calls to KMS', () => {
+  let clock: ManualClock;
+  let alerts: string[];
+  let sent: string[];
+  let behaviour: Record<string, Behaviour | Behaviour[]>;
+  let aborted: number;
+
+  beforeEach(() => {
+    clock = new ManualClock(Date.parse('2026-11-21T00:00:00Z'));
+    alerts = [];
+    sent = [];
+    behaviour = {};
+    aborted = 0;
+  });
+
+  const client = (region: string): KmsClient => ({
+    send: async (name, _input, signal) => {
+      sent.push(`${region} ${name}`);
+      const how = behaviour[region] ?? 'answer';
+      const now = Array.isArray(how) ? (how.shift() ?? 'answer') : how;
+      if (now === 'silence') {
+        return await new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => {
+            aborted += 1;
+            reject(new KmsError('aborted', 'aborted'));
+          });
+        });
+      }
+      if (now !== 'answer') throw new KmsError(now, `${now} in ${region}`);
+      return { $metadata: {}, Signature: Buffer.from(region) } as never;
+    },
+    close: () => undefined,
+  });
+  const caller = (settings: Partial<KmsSettings> = {}) =>
+    new KmsCaller({
+      settings: { ...build('').config.kms, ...settings },
+      clock,
+      alert: (message) => alerts.push(message),
+      random: () => 1,
+      openClient: async ({ region }) => client(region),
+    });
+  const sign = (kms: KmsCaller, regions: readonly string[] = ['one'], signal?: AbortSignal) =>
+    kms
+      .call({
+        operation: 'Sign',
+        family: 'sign-rsa',
+        regions,
+        input: () => ({ KeyId: 'k', Message: Buffer.of(1), SigningAlgorithm: 'ED25519_SHA_512' }),
+        signal,
+      })
+      .then(({ Signature }) => Buffer.from(Signature ?? []).toString());
+  const call = (kms: KmsCaller, operation: KmsOperation & keyof typeof INPUTS, keyId = 'k') =>
+    kms.call({
+      operation,
+      family: operation,
+      regions: ['one'],
+      input: () => ({ ...INPUTS[operation], KeyId: keyId }) as never,
+    });
+  /** Moves the clock until a promise is settled. @returns how long it took, by the clock */
+  const elapse = async (promise: Promise<unknown>, stepMs = 100): Promise<number> => {
+    const startMs = clock.monotonicMs();
+    let settled = false;
+    const settle = () => {
+      settled = true;
+    };
+    promise.then(settle, settle);
+    for (let step = 0; step < 10_000; step += 1) {
+      for (let turn = 0; turn < 3; turn += 1) await nextTurn();
+      if (settled) return clock.monotonicMs() - startMs;
+      clock.advance(stepMs);
+    }
+    throw new Error('it never ended');
+  };
+  const kindOf = async (promise: Promise<unknown>): Promise<string> => {
+    try {
+      await promise;
+      return 'answer';
+    } catch (error) {
+      return error instanceof KmsError ? error.kind : String(error);
+    }
+  };
+
+  it('are answered at once when all is well', async () => {
+    const kms = caller();
+    assert.equal(await sign(kms), 'one');
+    assert.deepEqual(kms.counts, { calls: { Sign: 1 }, failures: {} });
+    assert.equal(clock.waiting, 0, 'no timer is left');
+  });
+
+  for (const fault of ['throttled', 'unavailable', 'clock-skew'] as const) {
+    it(`are made again after: ${fault}`, async () => {
+      const kms = caller();
+      behaviour.one = [fault, fault, 'answer'];
+      const answer = sign(kms);
+      assert.equal(await elapse(answer), 300, '100 ms, then 200 ms');
+      assert.equal(await answer, 'one');
+      assert.equal(sent.length, 3);
+      assert.deepEqual(kms.counts.failures, { [fault]: 2 });
+    });
+  }
+
+  for (const fault of [
+    'access-denied',
+    'disabled',
+    'invalid-state',
+    'not-found',
+    'wrong-context',
+    'credentials',
+    'other',
+  ] as const) {
+    it(`are not made again after: ${fault}; neither is another Region asked`, async () => {
+      behaviour.one = fault;
+      assert.equal(await kindOf(sign(caller(), ['one', 'two'])), fault);
+      assert.deepEqual(sent, ['one Sign']);
+    });
+  }
+
+  it('have 12 seconds each and 30 in all', async () => {
+    behaviour.one = 'silence';
+    const answer = kindOf(sign(caller()));
+    assert.equal(await elapse(answer), 30_000);
+    assert.equal(await answer, 'timeout');
+    assert.equal(sent.length, 3);
+    assert.equal(aborted, 3, 'nothing goes on in the background');
+    assert.equal(clock.waiting, 0);
+  });
+
+  it('go to another Region at once on time-out, 5xx and throttling', async () => {
+    for (const [fault, afterMs] of [
+      ['silence', 12_000],
+      ['unavailable', 0],
+      ['throttled', 0],
+    ] as const) {
+      sent = [];
+      behaviour.one = fault;
+      const answer = sign(caller(), ['one', 'two']);
+      assert.equal(await elapse(answer), afterMs);
+      assert.equal(await answer, 'two');
+      assert.deepEqual(sent, ['one Sign', 'two Sign']);
+    }
+  });
+
+  it('do not take the word of a Region that was only failed over to', async () => {
+    behaviour.one = ['unavailable', 'answer'];
+    behaviour.two = 'not-found';
+    const answer = sign(caller(), ['one', 'two']);
+    await elapse(answer);
+    assert.equal(await answer, 'one');
+    assert.deepEqual(sent, ['one Sign', 'two Sign', 'one Sign']);
+  });
+
+  it('say what was wrong at home when no Region answers', async () => {
+    behaviour.one = 'unavailable';
+    behaviour.two = 'access-denied';
+    const answer = kindOf(sign(caller({ totalTimeoutMs: 1000 }), ['one', 'two']));
+    await elapse(answer);
+    assert.equal(await answer, 'unavailable');
+  });
+
+  it('leave a Region alone that failed five times in a row, and find it again', async () => {
+    const kms = caller({ totalTimeoutMs: 100 });
+    behaviour.one = 'unavailable';
+    for (let count = 0; count < 5; count += 1) await elapse(kindOf(sign(kms)), 10);
+    const before = sent.length;
+    assert.equal(await kindOf(sign(kms)), 'unavailable');
+    assert.equal(sent.length, before, 'not even asked');
+    assert.match(alerts[0] ?? '', /KMS in one does not answer/);
+    behaviour.one = 'answer';
+    clock.advance(2000);
+    assert.equal(await sign(kms), 'one');
+    assert.match(alerts[1] ?? '', /KMS in one answers again/);
+  });
+
+  it('faults of keys and throttling never open the breaker', async () => {
+    const kms = caller({ totalTimeoutMs: 100 });
+    for (const fault of ['access-denied', 'disabled', 'throttled', 'wrong-context'] as const) {
+      behaviour.one = fault;
+      for (let count = 0; count < 10; count += 1) await elapse(kindOf(sign(kms)), 10);
+    }
+    behaviour.one = 'answer';
+    assert.equal(await sign(kms), 'one');
+    assert.deepEqual(alerts, []);
+  });
+
+  it('one Region that is down does not stop the others', async () => {
+    const kms = caller({ totalTimeoutMs: 100 });
+    behaviour.one = 'unavailable';
+    for (let count = 0; count < 5; count += 1) await elapse(kindOf(sign(kms)), 10);
+    sent = [];
+    assert.equal(await sign(kms, ['one', 'two']), 'two');
+    assert.deepEqual(sent, ['two Sign']);
+  });
+
+  it('wait for their turn by the quota share, each family for itself', async () => {
+    const kms = caller({ quotas: { rsaPerSecond: 20, eccPerSecond: 1000 }, quotaShare: 50 });
+    const answers = Promise.all(Array.from({ length: 12 }, () => sign(kms)));
+    assert.equal(await elapse(answers), 1000, '2 at once, 10 by second afterwards');
+    assert.equal(sent.length, 12);
+  });
+
+  it('are refused at once when they would wait too long, or too many wait', async () => {
+    const kms = caller({
+      quotas: { rsaPerSecond: 2, eccPerSecond: 2 },
+      maxWaiting: 5,
+      totalTimeoutMs: 3000,
+    });
+    const kinds = Array.from({ length: 8 }, () => kindOf(sign(kms)));
+    assert.equal(kms.underWay, 5);
+    await elapse(Promise.all(kinds));
+    assert.deepEqual(await Promise.all(kinds), [
+      'answer',
+      'answer',
+      'answer',
+      'answer',
+      'over-quota',
+      'over-quota',
+      'over-quota',
+      'over-quota',
+    ]);
+    assert.equal(kms.underWay, 0);
+  });
+
+  it('end when nobody waits any more: in the queue, in the call, in the pause', async () => {
+    const kms = caller({ quotas: { rsaPerSecond: 2, eccPerSecond: 2 } });
+    behaviour.one = ['silence', 'answer'];
+    const controller = new AbortController();
+    const kinds = [
+      kindOf(sign(kms, ['one'], controller.signal)),
+      kindOf(sign(kms, ['one'], controller.signal)),
+    ];
+    await nextTurn();
+    controller.abort();
+    assert.deepEqual(await Promise.all(kinds), ['aborted', 'aborted']);
+    assert.equal(sent.length, 1);
+    assert.equal(clock.waiting, 0);
+    behaviour.one = 'throttled';
+    const later = new AbortController();
+    clock.advance(5000);
+    const paused = kindOf(sign(kms, ['one'], later.signal));
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+    later.abort();
+    assert.equal(await paused, 'aborted');
+    assert.equal(kms.underWay, 0);
+  });
+
+  it('are counted against the budget, but never what takes a key out of use', async () => {
+    const kms = caller({ budget: 2 });
+    assert.equal(await sign(kms), 'one');
+    assert.equal(await sign(kms), 'one');
+    assert.equal(await kindOf(sign(kms)), 'over-budget');
+    assert.equal(sent.length, 2);
+    await call(kms, 'DisableKey');
+    await elapse(call(kms, 'ScheduleKeyDeletion'));
+    assert.equal(sent.length, 4);
+  });
+
+  it('of CreateKey are never repeated when nobody knows how the first one ended', async () => {
+    behaviour.one = 'silence';
+    const answer = kindOf(call(caller(), 'CreateKey'));
+    assert.equal(await elapse(answer), 12_000);
+    assert.equal(await answer, 'timeout');
+    assert.deepEqual(sent, ['one CreateKey']);
+    behaviour.one = ['throttled', 'answer'];
+    await elapse(call(caller(), 'CreateKey'));
+    assert.equal(sent.length, 3, 'throttled: it was not carried out');
+  });
+
+  it('never disable or delete the wrapping key, by whatever name', async () => {
+    const id = `mrk-${'0a'.repeat(16)}`;
+    const wrappingKey = `arn:aws:kms:eu-central-1:111122223333:key/${id}`;
+    const kms = caller({ wrappingKey });
+    for (const operation of ['DisableKey', 'ScheduleKeyDeletion'] as const) {
+      for (const name of [wrappingKey, wrappingKey.replace('central', 'west'), id]) {
+        await assert.rejects(call(kms, operation, name), /wrapping key .* never done/);
+      }
+    }
+    assert.deepEqual(sent, []);
+  });
+});
+
+const INPUTS = {
+  CreateKey: {},
+  DisableKey: {},
+  ScheduleKeyDeletion: { PendingWindowInDays: 7 },
+} as const;

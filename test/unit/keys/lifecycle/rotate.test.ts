@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { type Advance, advance } from '../../../../src/keys/lifecycle/advance.ts';
+import { DAY_MS } from '../../../../src/keys/lifecycle/policy.ts';
+import type { StepWork } from '../../../../src/keys/lifecycle/step-work.ts';
+import { LifecycleLab } from '../../../support/lifecycle-lab.ts';
+
+describe('rotation of a domain', () => {
+  let lab: LifecycleLab;
+
+  beforeEach(() => {
+    lab = new LifecycleLab();
+  });
+
+  const run = async (work: StepWork, mode: 'step' | 'to-active'): Promise<Advance> =>
+    await advance(work, lab.entry(), { mode, timeoutMs: 3_600_000, pollMs: 15_000 });
+  const rotate = async (again = false) =>
+    await run(
+      lab.work({ wish: { kind: 'asked', sinceMs: lab.clock.wallMs(), again } }),
+      'to-active',
+    );
+  const due = async () => await run(lab.work({ wish: { kind: 'when-old' } }), 'step');
+
+  it('goes from nothing to active keys, and from there to the end by due steps', async () => {
+    const first = await rotate();
+    assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'active' });
+    assert.match(first.fulfilled ?? '', /active/);
+    lab.clock.advance(180 * DAY_MS);
+    await due();
+    assert.deepEqual(lab.states(), {
+      wx202611r1: 'retiring',
+      wx202611e1: 'retiring',
+      wx202705r1: 'active',
+      wx202705e1: 'active',
+    });
+    lab.clock.advance(8 * DAY_MS - 1);
+    await due();
+    assert.equal(lab.states().wx202611r1, 'retiring');
+    lab.clock.advance(1);
+    await due();
+    assert.equal(lab.states().wx202611r1, 'revoked');
+    assert.match(lab.zone.get('wx202611r1._domainkey.example.com')?.value ?? '', /p=$/);
+    lab.clock.advance(30 * DAY_MS);
+    await due();
+    assert.equal(lab.states().wx202611e1, 'destroyed');
+    assert.equal(lab.zone.has('wx202611e1._domainkey.example.com'), false);
+    assert.equal(lab.zone.size, 2);
+    assert.deepEqual([...lab.keys.values()].map(({ state }) => state).sort(), [
+      'gone',
+      'gone',
+      'live',
+      'live',
+    ]);
+  });
+});

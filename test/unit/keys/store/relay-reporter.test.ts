@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { chmod, readdir, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { activateKeys } from '../../../../src/keys/activate-keys.ts';
+import { type KeyringAccess, keyringAccess } from '../../../../src/keys/keyring-access.ts';
+import { KeyringHolder } from '../../../../src/keys/keyring-holder.ts';
+import { HEARTBEAT_MS, RelayReporter } from '../../../../src/keys/store/relay-reporter.ts';
+import {
+  canUse,
+  FileReports,
+  isAlive,
+  type RelayReport,
+} from '../../../../src/keys/store/relay-reports.ts';
+import {
+  addKeys,
+  type KeyringPlace,
+  makeKeyringPlace,
+  removeKeyringPlace,
+  TxtTable,
+} from '../../../support/keyring.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
+
+describe('relay reports', () => {
+  let place: KeyringPlace;
+  let clock: ManualClock;
+  let access: KeyringAccess;
+  let holder: KeyringHolder;
+  let reporter: RelayReporter;
+  const troubles: string[] = [];
+
+  beforeEach(async () => {
+    place = await makeKeyringPlace();
+    clock = new ManualClock(Date.parse('2026-11-21T09:00:00Z'));
+    access = keyringAccess(place, clock);
+    await addKeys(access, 'a.example');
+    await activateKeys(access, { domain: 'a.example', selectors: [], force: true }, new TxtTable());
+    holder = new KeyringHolder({ ...place, clock });
+    await holder.reload();
+    reporter = new RelayReporter({
+      holder,
+      reports: new FileReports(place.dir),
+      clock,
+      relay: 'relay-1',
+      host: 'host',
+      version: '0.1.0',
+      onTrouble: ({ message }) => troubles.push(message),
+    });
+  });
+  afterEach(async () => {
+    await reporter.stop();
+    await removeKeyringPlace(place);
+  });
+
+  async function look(): Promise<RelayReport> {
+    await holder.refresh(false);
+    reporter.onLook();
+    await reporter.settled();
+    const [report] = await new FileReports(place.dir).read();
+    assert.ok(report !== undefined);
+    return report;
+  }
+
+  const KEY = { domain: 'a.example', selector: 'wx202611e2' };
+  const keyFile = () => path.join(place.dir, 'private', KEY.domain, `${KEY.selector}.key`);
+
+  it('tell what is in force, and that a new key can be used', async () => {
+    const before = await look();
+    assert.equal(before.generation, 2);
+    await addKeys(access, 'a.example');
+    assert.equal(canUse(before, KEY), 'not-yet');
+    const report = await look();
+    assert.equal(report.generation, 3);
+    assert.deepEqual(report.keys, [{ ...KEY, usable: true }]);
+    assert.equal(canUse(report, KEY), 'yes');
+    assert.equal(report.host, 'host');
+  });
+
+  it('tell which key cannot be used, and try it again later', async () => {
+    await addKeys(access, 'a.example');
+    await rename(keyFile(), `${keyFile()}.away`);
+    const report = await look();
+    assert.equal(canUse(report, KEY), 'no');
+    assert.match(report.keys[0]?.reason ?? '', /does not exist/);
+    await rename(`${keyFile()}.away`, keyFile());
+    assert.equal(canUse(await look(), KEY), 'no');
+    clock.advance(10_000);
+    assert.equal(canUse(await look(), KEY), 'yes');
+  });
+
+  it('claim no generation of which a part was not taken', async () => {
+    await look();
+    await writeFile(path.join(place.dir, 'other.yaml'), 'nonsense: [');
+    await addKeys(access, 'b.example').catch(() => undefined); // refuses: the keyring is broken
+    const text = 'version: 1\ngeneration: 9\ndomains: {c.example: {keys: []}}\n';
+    await writeFile(path.join(place.dir, 'good.yaml'), text);
+    const report = await look();
+    assert.equal(holder.keyring?.generation, 9);
+    assert.equal(report.generation, 2);
+  });
+
+  it('beat like a heart, and are taken away at the end', async () => {
+    const first = await look();
+    clock.advance(HEARTBEAT_MS - 1);
+    assert.equal((await look()).at, first.at);
+    clock.advance(1);
+    const second = await look();
+    assert.notEqual(second.at, first.at);
+    assert.ok(isAlive(second, clock.wallMs() + 2 * HEARTBEAT_MS));
+    assert.ok(!isAlive(second, clock.wallMs() + 4 * HEARTBEAT_MS));
+    await reporter.stop();
+    assert.deepEqual(await readdir(path.join(place.dir, 'relays')), []);
+  });
+
+  it('of relays that were killed are forgotten after a week', async () => {
+    const reports = new FileReports(place.dir);
+    const report = await look();
+    const old = new Date(clock.wallMs() - 8 * 86_400_000).toISOString();
+    await reports.write({ ...report, relay: 'killed', at: old });
+    const late = new Date(clock.wallMs() - 6 * 86_400_000).toISOString();
+    await reports.write({ ...report, relay: 'late', at: late });
+    clock.advance(86_400_000);
+    await look();
+    const left = (await reports.read()).map(({ relay }) => relay);
+    assert.deepEqual(left, ['late', 'relay-1']);
+  });
+
+  it('that cannot be written are said once and hinder nothing', async () => {
+    await writeFile(path.join(place.dir, 'relays'), 'no directory');
+    for (let n = 0; n < 3; n += 1) {
+      reporter.onLook();
+      await reporter.settled();
+      clock.advance(HEARTBEAT_MS);
+    }
+    assert.equal(troubles.length, 1);
+    assert.match(troubles[0] ?? '', /relays/);
+    await chmod(place.dir, 0o750);
+  });
+
+  it('of others that are damaged are passed over', async () => {
+    await look();
+    for (const [name, text] of [
+      ['half', '{"relay":'],
+      ['list', '[]'],
+      ['empty', ''],
+      ['nameless', '{"keys":[]}'],
+    ]) {
+      await writeFile(path.join(place.dir, 'relays', `${name}.json`), text ?? '');
+    }
+    const reports = await new FileReports(place.dir).read();
+    assert.deepEqual(
+      reports.map(({ relay }) => relay),
+      ['relay-1'],
+    );
+  });
+});
