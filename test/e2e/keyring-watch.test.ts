@@ -30,10 +30,12 @@ describe('waxseal serve, while its keyring changes', function () {
     lab = await MailLab.start({ 'sink.test': {} }, ['signer.test'], { keys: { recheckMs: 1000 } });
     const folder = join(lab.waxseal.dir, 'keys', 'relays');
     await lab.waxseal.cli('keys', 'create', 'signer.test');
+    const written = await readFile(manifest(), 'utf8');
+    const generation = Number(/^generation: (\d+)$/m.exec(written)?.[1]);
     await waitFor('the report on the new keys', async () => {
       const [name = ''] = await readdir(folder);
       const report = JSON.parse(await readFile(join(folder, name), 'utf8'));
-      return report.generation === 3 && report.keys.length === 2 && report.keys[0].usable;
+      return report.generation === generation && report.keys.length === 2 && report.keys[0].usable;
     });
     const findings = () =>
       lab.waxseal.records.filter(({ event }) => event === 'record-finding').map(({ name }) => name);
