@@ -76,8 +76,16 @@ function mayBeNamed({ address }: Mailbox, smtpUtf8: boolean): boolean {
  * @param wallMs milliseconds since the epoch
  */
 export function formatDate(wallMs: number): string {
-  return new Date(wallMs).toUTCString().replace('GMT', '+0000');
+  const second = Math.floor(wallMs / 1000);
+  if (second !== formatted.second) {
+    const text = new Date(wallMs).toUTCString().replace('GMT', '+0000');
+    formatted = { second, text };
+  }
+  return formatted.text;
 }
+
+/** Under load many messages share a second. */
+let formatted = { second: Number.NaN, text: '' };
 
 /** A Date field, for a message that has none. @param wallMs milliseconds since the epoch */
 export function dateField(wallMs: number): HeaderField {

@@ -67,7 +67,9 @@ export class HostSearch {
   readonly #level: TlsLevel;
   readonly #dueMs: number;
   readonly #tried: Tried[] = [];
-  readonly #stop = new AbortController();
+  /** Made when something is waited for: a connection that was kept needs none. */
+  #abort: AbortController | undefined;
+  #stopped = false;
   #attempts: Attempt[] | undefined;
   #client: SmtpClient | undefined;
   /** Milliseconds by phase, of the attempt that succeeded last. */
@@ -85,12 +87,13 @@ export class HostSearch {
 
   /** True once `stop` was called. */
   get stopped(): boolean {
-    return this.#stop.signal.aborted;
+    return this.#stopped;
   }
 
   /** Gives up; a session that was found is dropped. */
   stop(): void {
-    this.#stop.abort();
+    this.#stopped = true;
+    this.#abort?.abort();
     this.#client?.destroy();
   }
 
@@ -120,6 +123,12 @@ export class HostSearch {
     return { ok: false, reply: this.#exhausted() };
   }
 
+  get #signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#stopped) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
   #exhausted(): Reply {
     return exhausted(this.#destination.domain, this.#level, this.#tried);
   }
@@ -133,7 +142,7 @@ export class HostSearch {
     const startMs = clock.monotonicMs();
     const cancel = clock.after(Math.max(0, this.#remainingMs()), () => this.stop());
     try {
-      const routed = await candidates(this.#destination, this.#stop.signal);
+      const routed = await candidates(this.#destination, this.#signal);
       if (!routed.ok) return routed.reply;
       this.#attempts = routed.candidates.map((one) => ({ ...one, tls: this.#level }));
       this.timingsMs.routing = clock.monotonicMs() - startMs;
@@ -163,7 +172,7 @@ export class HostSearch {
       timeoutMs,
       attemptDelayMs: ATTEMPT_DELAY_MS,
       sourceAddress: options.sourceAddress,
-      signal: this.#stop.signal,
+      signal: this.#signal,
       clock,
     });
     for (const failure of result.failures) {

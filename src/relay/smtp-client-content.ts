@@ -105,9 +105,11 @@ export class ContentWriter {
   /** @param ours those of the pieces that nobody else knows */
   #end(pieces: readonly Buffer[], ours: readonly Buffer[]): void {
     this.#state = 'ended';
-    void nextTurn().then(() => {
-      this.#settled = true;
-    });
+    if (this.#socket instanceof TLSSocket) {
+      void nextTurn().then(() => {
+        this.#settled = true;
+      });
+    }
     const flushed = (error?: Error | null) => {
       if (error) return;
       this.#state = 'flushed';
