@@ -42,7 +42,7 @@ export interface KeyAlgorithm {
   publicKeyFrom(recordOctets: Buffer): KeyObject;
   /** Signs off the event loop (RSA; Ed25519 after one SHA-256 of the header fields). */
   sign(octets: Buffer, privateKey: KeyObject): Promise<Buffer>;
-  /** Does a signature over these octets belong to this key? Off the event loop. */
+  /** Does a signature over these octets belong to this key? */
   verify(octets: Buffer, publicKey: KeyObject, signature: Buffer): Promise<boolean>;
 }
 
@@ -70,7 +70,9 @@ function rsa(bits: number, creatable: boolean): KeyAlgorithm {
     recordOctets: (publicKey) => publicKey.export({ type: 'spki', format: 'der' }),
     publicKeyFrom: (octets) => createPublicKey({ key: octets, type: 'spki', format: 'der' }),
     sign: (octets, privateKey) => signAsync('sha256', octets, privateKey),
-    verify: (octets, publicKey, signature) => verifyAsync('sha256', octets, publicKey, signature),
+    // At once: with a short exponent it takes 25 to 85 µs, and to hand it to a thread and back 40 more.
+    verify: async (octets, publicKey, signature) =>
+      cryptoVerify('sha256', octets, publicKey, signature),
   };
 }
 

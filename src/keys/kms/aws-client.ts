@@ -1,5 +1,6 @@
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { printable } from '../../base/printable.ts';
+import { HttpConnections } from './http-connections.ts';
 import { KmsError, type KmsFaultKind } from './kms-fault.ts';
 import type { KmsInput, KmsOperation, KmsOutput } from './kms-operation.ts';
 
@@ -37,13 +38,13 @@ export type OpenKmsClient = (options: KmsClientOptions) => Promise<KmsClient>;
 
 export const openAwsClient: OpenKmsClient = async (options) => {
   const sdk = await import('@aws-sdk/client-kms');
-  const agent = { keepAlive: true, maxSockets: options.connections };
+  const connections = new HttpConnections({ connections: options.connections });
   const client = new sdk.KMSClient({
     region: options.region,
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     // Retries are ours: see `kms-caller.ts`.
     maxAttempts: 1,
-    requestHandler: { httpAgent: agent, httpsAgent: agent },
+    requestHandler: handlerOver(connections),
   });
   const senders = sendersOf(sdk, client);
   return {
@@ -57,6 +58,22 @@ export const openAwsClient: OpenKmsClient = async (options) => {
     close: () => client.destroy(),
   };
 };
+
+type SdkHandler = KMSClient['config']['requestHandler'];
+
+function handlerOver(connections: HttpConnections): SdkHandler {
+  return {
+    metadata: { handlerProtocol: 'http/1.1' },
+    handle: async (request, options = {}) => {
+      const given = 'abortSignal' in options ? options.abortSignal : undefined;
+      const signal = given instanceof AbortSignal ? given : undefined;
+      return { response: await connections.send(request, signal) };
+    },
+    updateHttpClientConfig: () => undefined,
+    httpHandlerConfigs: () => ({}),
+    destroy: () => connections.close(),
+  };
+}
 
 /** The Region of the SDK's own chain (environment, profile), for `kms.regions: []`. */
 export async function defaultRegion(): Promise<string> {
@@ -129,6 +146,7 @@ const KINDS: Readonly<Record<string, KmsFaultKind>> = {
   InternalFailure: 'unavailable',
   ServiceUnavailable: 'unavailable',
   TimeoutError: 'timeout',
+  ETIMEDOUT: 'timeout',
   RequestTimeout: 'timeout',
   AccessDeniedException: 'access-denied',
   AccessDenied: 'access-denied',
@@ -204,7 +222,6 @@ function kindOf({ name, message, code, status }: Thrown): KmsFaultKind {
   if (name === 'InvalidSignatureException' || name === 'SignatureDoesNotMatch') {
     return /expired|not yet current/i.test(message) ? 'clock-skew' : 'credentials';
   }
-  // Before the name: the SDK calls a reset connection a TimeoutError.
   if (code !== undefined && CONNECTION_CODES.has(code)) return 'unavailable';
   if (Object.hasOwn(KINDS, name)) return KINDS[name] ?? 'other';
   return status !== undefined && status >= 500 ? 'unavailable' : 'other';
