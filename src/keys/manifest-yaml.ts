@@ -1,5 +1,5 @@
 import {
-  type Document,
+  Document,
   isAlias,
   isMap,
   isNode,
@@ -13,8 +13,10 @@ import { errorMessage } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import { KeysError } from './keys-error.ts';
 import { MANIFEST_VERSION, type Manifest, type ManifestDomain } from './manifest.ts';
+import { parsePlainYaml } from './plain-yaml.ts';
 import { readManifest } from './read-manifest.ts';
 import { type SchemaPath, SchemaReader } from './schema-reader.ts';
+import { spliceDomain } from './splice-manifest.ts';
 
 /**
  * The largest manifest file in octets. A domain with two keys takes about 900; who has more than
@@ -22,10 +24,21 @@ import { type SchemaPath, SchemaReader } from './schema-reader.ts';
  */
 export const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 
+const YAML_OPTIONS = {
+  version: '1.2',
+  schema: 'core',
+  merge: false,
+  stringKeys: true,
+  uniqueKeys: false, // its check takes quadratic time; ours is below
+  prettyErrors: false, // they quote the source, which might be a key pasted by mistake
+} as const;
+/** One line for each scalar, however long. */
+const PRINT_OPTIONS = { lineWidth: 0 } as const;
+
 /** A manifest with the YAML that it came from, so that a change keeps the operator's comments. */
 export interface ManifestSource {
   readonly manifest: Manifest;
-  readonly document: Document;
+  readonly text: string;
 }
 
 /**
@@ -37,19 +50,22 @@ export interface ManifestSource {
  * @throws KeysError `manifest-invalid`, with file, line, place and reason of up to 20 problems
  */
 export function parseManifest(text: string, file: string): ManifestSource {
+  const plain = parsePlainYaml(text);
+  if (plain !== undefined) {
+    const reader = new SchemaReader();
+    const manifest = readManifest(plain.root, reader);
+    if (reader.problems.length === 0) return { manifest, text };
+  }
+  return { manifest: parseByLibrary(text, file), text };
+}
+
+/** Any YAML; and what is wrong with it, with its line. */
+export function parseByLibrary(text: string, file: string): Manifest {
   const lines = new LineCounter();
   let document: Document;
   let root: unknown;
   try {
-    document = parseDocument(text, {
-      version: '1.2',
-      schema: 'core',
-      merge: false,
-      stringKeys: true,
-      uniqueKeys: false, // its check takes quadratic time; ours is below
-      prettyErrors: false, // they quote the source, which might be a key pasted by mistake
-      lineCounter: lines,
-    });
+    document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines });
     const fault = document.errors[0] ?? document.warnings[0];
     if (fault !== undefined) {
       const { line } = lines.linePos(fault.pos[0]);
@@ -71,7 +87,7 @@ export function parseManifest(text: string, file: string): ManifestSource {
     });
     throw invalid(file, problems);
   }
-  return { manifest, document };
+  return manifest;
 }
 
 /** An empty manifest file with the comment that explains it. */
@@ -82,7 +98,7 @@ version: ${MANIFEST_VERSION}
 generation: 1
 domains: {}
 `;
-  return { manifest, document: parseDocument(text) };
+  return { manifest, text };
 }
 
 /** The text of a manifest in which one domain is new or changed; the rest stays as it stands. */
@@ -91,12 +107,30 @@ export function renderManifest(
   generation: number,
   changed: ManifestDomain,
 ): string {
-  const document = source.document.clone();
+  const plain = parsePlainYaml(source.text);
+  const entry = { [changed.domain]: plainDomain(changed) };
+  const spliced =
+    plain === undefined
+      ? undefined
+      : spliceDomain(plain, generation, changed.domain, linesOf(new Document(entry)));
+  return spliced ?? renderByLibrary(source, generation, changed);
+}
+
+function linesOf(document: Document): readonly string[] {
+  return document.toString(PRINT_OPTIONS).trimEnd().split('\n');
+}
+
+function renderByLibrary(
+  source: ManifestSource,
+  generation: number,
+  changed: ManifestDomain,
+): string {
+  const document = parseDocument(source.text, YAML_OPTIONS);
   document.set('generation', generation);
   const domains = document.get('domains', true);
   if (isNode(domains) && 'flow' in domains) domains.flow = false;
   document.setIn(['domains', changed.domain], document.createNode(plainDomain(changed)));
-  return document.toString({ lineWidth: 0 });
+  return document.toString(PRINT_OPTIONS);
 }
 
 function plainDomain(domain: ManifestDomain): Record<string, unknown> {
