@@ -16,6 +16,8 @@ export interface KmsRelay extends System {
   readonly endpoint: string;
   /** Of the signing key, for kms-sign. */
   readonly arn: string;
+  /** From now on its KMS answers Sign so late. */
+  setSignMs(ms: 0 | 5 | 20): Promise<void>;
 }
 
 /** Dummy credentials for the SDK's default chain, in this process and those that it starts. */
@@ -25,14 +27,9 @@ export const KMS_CREDENTIALS = {
   AWS_EC2_METADATA_DISABLED: 'true',
 };
 
-/** @param signMs latency of Sign */
-export async function startKmsRelay(
-  stage: Stage,
-  backend: BackendName,
-  signMs: number,
-): Promise<KmsRelay> {
+export async function startKmsRelay(stage: Stage, backend: BackendName): Promise<KmsRelay> {
   Object.assign(process.env, KMS_CREDENTIALS);
-  const options: KmsStubOptions = { signMs, quotas: false };
+  const options: KmsStubOptions = { quotas: false };
   const stub = startProgram('./kms-stub.ts', options);
   const { endpoint, wrappingKey } = await stub.next<KmsStubReport>();
   const settings = {
@@ -57,7 +54,10 @@ export async function startKmsRelay(
     await relay.stop();
     await stub.stop();
   };
-  return { port: relay.port, pid: relay.pid, stop, endpoint, arn };
+  const setSignMs = async (ms: number) => {
+    await stub.ask(`sign-in-${ms}`);
+  };
+  return { port: relay.port, pid: relay.pid, stop, endpoint, arn, setSignMs };
 }
 
 /** One active RSA-2048 key. */

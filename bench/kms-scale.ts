@@ -28,7 +28,7 @@ export interface ScaleFigures {
 /** Starts it once. @param domains each with one RSA-2048 key */
 export async function startWithManyDomains(stage: Stage, domains: number): Promise<ScaleFigures> {
   Object.assign(process.env, KMS_CREDENTIALS);
-  const options: KmsStubOptions = { signMs: 0, quotas: true };
+  const options: KmsStubOptions = { quotas: true };
   const stub = startProgram('./kms-stub.ts', options);
   const { endpoint, wrappingKey } = await stub.next<KmsStubReport>();
   const settings = { regions: ['eu-central-1'], endpoints: [endpoint], wrappingKey };

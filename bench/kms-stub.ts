@@ -1,13 +1,13 @@
 /**
  * A KMS on loopback: the one of the tests, with a latency for Sign, and with AWS's request quotas or
  * without any. It signs for real, in its own process. Reports `{ endpoint, wrappingKey }`; asked for
- * `throttled`, how many calls it has refused.
+ * `throttled`, how many calls it has refused; told `sign-in-5`, it answers Sign that many
+ * milliseconds late.
  */
 import { FakeKms } from '../test/support/kms/fake-kms.ts';
 import { obey, readOptions, report } from './control.ts';
 
 export interface KmsStubOptions {
-  readonly signMs: number;
   readonly quotas: boolean;
 }
 
@@ -18,16 +18,25 @@ export interface KmsStubReport {
 
 const QUOTAS = ['sign RSA', 'sign ECC', 'symmetric', 'CreateKey'];
 
-const { signMs, quotas } = readOptions<KmsStubOptions>();
+const { quotas } = readOptions<KmsStubOptions>();
 const kms = await FakeKms.start(['eu-central-1']);
 const region = kms.region();
 if (!quotas) for (const family of QUOTAS) region.quotas.overrides.set(family, 1_000_000);
-if (signMs > 0) {
-  region.faults.inject({ kind: 'latency', ms: signMs }, { operation: 'Sign' });
-}
 // It remembers calls for tests; here they would only pile up.
 setInterval(() => {
   kms.calls.length = 0;
 }, 1000).unref();
+
+function signIn(ms: number): unknown {
+  region.faults.clear();
+  if (ms > 0) region.faults.inject({ kind: 'latency', ms }, { operation: 'Sign' });
+  return { ms };
+}
+
 report({ endpoint: region.url, wrappingKey: kms.makeWrappingKey() } satisfies KmsStubReport);
-obey({ throttled: () => ({ throttled: region.quotas.throttled }) });
+obey({
+  throttled: () => ({ throttled: region.quotas.throttled }),
+  'sign-in-0': () => signIn(0),
+  'sign-in-5': () => signIn(5),
+  'sign-in-20': () => signIn(20),
+});
