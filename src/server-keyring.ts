@@ -50,7 +50,7 @@ export class ServerKeyring {
   #trouble: { readonly text: string; readonly atMs: number } | undefined;
 
   private constructor({ config, log, clock, version }: ServerKeyringParts) {
-    this.#kms = new Kms(config.kms, { clock, log });
+    this.#kms = new Kms(config.kms, { clock, log, mayBeginEarly: true });
     const { watchMs, maxStaleMs, recheckMs } = config.keys;
     this.holder = new KeyringHolder({ ...keyringOptions(config, this.#kms), clock, maxStaleMs });
     this.#log = log;

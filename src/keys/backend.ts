@@ -74,6 +74,8 @@ export interface LaterKey {
   readonly signer: Signer | undefined;
   /** Why it is not. */
   readonly reason: string;
+  /** True: nothing is wrong with it, its turn has not come yet. */
+  readonly pending: boolean;
 }
 
 /** A back end at work: where private keys are made, kept and used. */

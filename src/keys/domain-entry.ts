@@ -79,7 +79,8 @@ export async function openDomain(
       if (opened.note !== undefined) notes.push(opened.note);
       continue;
     }
-    const retiring = await openRetiring(source, key, parts);
+    const isPending = opened.later?.pending === true;
+    const retiring = isPending ? undefined : await openRetiring(source, key, parts);
     if (retiring === undefined) {
       const isTried = opened.later !== undefined;
       const fallback = isTried ? await openFallBack(source, key, parts) : undefined;
@@ -103,13 +104,14 @@ interface Worked {
   readonly parentSigns: boolean;
 }
 
-/** An entry with a key that its back end goes on trying: it is worked out anew for each question. */
+/** An entry with a key that its back end goes on trying: it is worked out anew until all are open. */
 class UnsettledEntry implements DomainEntry {
   readonly source: ManifestDomain;
   readonly subdomains: boolean;
   readonly #worked: Worked;
   readonly #signers: readonly OpenSigner[];
   readonly #failures: readonly KeyFailure[];
+  #settled: EntryNow | undefined;
 
   constructor(worked: Worked, signers: readonly OpenSigner[], failures: readonly KeyFailure[]) {
     this.source = worked.source;
@@ -144,6 +146,7 @@ class UnsettledEntry implements DomainEntry {
   }
 
   get #now(): EntryNow {
+    if (this.#settled !== undefined) return this.#settled;
     const signers = [...this.#signers];
     const failures: KeyFailure[] = [];
     for (const failure of this.#failures) {
@@ -151,7 +154,9 @@ class UnsettledEntry implements DomainEntry {
       if (signer === undefined) failures.push(failure);
       else signers.push({ key: failure.key, signer, fallback: failure.fallback });
     }
-    return entryNow(this.#worked, signers, failures);
+    const now = entryNow(this.#worked, signers, failures);
+    if (failures.length === 0) this.#settled = now;
+    return now;
   }
 }
 

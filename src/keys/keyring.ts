@@ -216,10 +216,17 @@ function faultOf(entries: readonly DomainEntry[]): string | undefined {
   return isBackend ? (outcomes[0]?.later?.reason ?? outcomes[0]?.reason) : undefined;
 }
 
+/** Its back end says so of all of them at once. */
+function isOnlyPending({ failures }: DomainEntry): boolean {
+  return failures.length > 0 && failures.every(({ outcome }) => outcome.later?.pending === true);
+}
+
 function warningsOf(entries: ReadonlyMap<string, DomainEntry>): string[] {
   const warnings: string[] = [];
   if (entries.size === 0) warnings.push('the keyring has no domain: nothing can be signed');
-  for (const [domain, { answer, standIn, source }] of entries) {
+  for (const [domain, entry] of entries) {
+    const { answer, standIn, source } = entry;
+    if (isOnlyPending(entry)) continue;
     if (standIn !== undefined) warnings.push(`${domain}: ${standIn}`);
     else if (answer.kind === 'unusable') {
       warnings.push(`${domain} cannot be signed: ${answer.reason}`);

@@ -9,9 +9,15 @@ import { KmsError } from './kms-fault.ts';
  * keyring in force wants it. Nothing here keeps a key alive: when the last keyring that has it is
  * gone, so is the key.
  *
- *     failing --retry--> open          failing --retry--> failing (a longer pause)
+ *     waiting --its turn--> open       failing --retry--> open
+ *     waiting --its turn--> failing    failing --retry--> failing (a longer pause)
+ *
+ * Who asks waits for his key; but a relay with ten thousand of them shall not wait for them all
+ * before it listens. So after a second of asking without a break, keys are put in a queue, and
+ * opened while mail of the others flows.
  */
 type State =
+  | { readonly kind: 'waiting'; readonly reason: string; readonly error: KmsError }
   | { readonly kind: 'failing'; readonly reason: string; readonly error: KmsError }
   | { readonly kind: 'open'; readonly signer: Signer };
 
@@ -22,17 +28,27 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
 /** Retries at the same time: they must not take the turn of signatures. */
 const RETRIES_AT_ONCE = 16;
+/** As many as a keyring asks for while it is read. */
+const QUEUED_AT_ONCE = 64;
+/** How long keys are waited for one after the other. */
+const PATIENCE_MS = 1000;
+/** A pause of this length, and patience begins anew. */
+const BREAK_MS = 1000;
 
 class HeldKey implements LaterKey {
+  readonly id: string;
   readonly name: string;
-  readonly open: OpenWrapped;
   state: State;
   pauseMs = FIRST_PAUSE_MS;
+  /** Not needed any more when it is open: it holds the ciphertext, and the text that it came from. */
+  #open: OpenWrapped | undefined;
 
-  constructor(name: string, open: OpenWrapped, state: State) {
+  constructor(id: string, name: string, open: OpenWrapped) {
+    this.id = id;
     this.name = name;
-    this.open = open;
-    this.state = state;
+    this.#open = open;
+    const reason = `${name}: the key waits to be decrypted`;
+    this.state = { kind: 'waiting', reason, error: new KmsError('over-quota', reason) };
   }
 
   get signer(): Signer | undefined {
@@ -40,7 +56,23 @@ class HeldKey implements LaterKey {
   }
 
   get reason(): string {
-    return this.state.kind === 'failing' ? this.state.reason : '';
+    return this.state.kind === 'open' ? '' : this.state.reason;
+  }
+
+  get pending(): boolean {
+    return this.state.kind === 'waiting';
+  }
+
+  async attempt(): Promise<void> {
+    if (this.#open === undefined) return;
+    try {
+      this.state = { kind: 'open', signer: await this.#open() };
+      this.#open = undefined;
+    } catch (thrown) {
+      const error =
+        thrown instanceof KmsError ? thrown : new KmsError('other', 'the key cannot be opened');
+      this.state = { kind: 'failing', reason: error.message, error };
+    }
   }
 }
 
@@ -49,6 +81,8 @@ export interface VaultOptions {
   /** From 0 to 1. */
   readonly random: () => number;
   readonly alert: (message: string) => void;
+  /** Who asks for many keys waits for each of them; default: for a second. */
+  readonly isPatient?: boolean | undefined;
 }
 
 /** What the vault has for a key. */
@@ -65,7 +99,12 @@ export class EnvelopeVault {
   /** A signer of an open key leads to what was held for it, so that both live as long. */
   readonly #heldOf = new WeakMap<Signer, HeldKey>();
   readonly #opening = new Map<string, Promise<HeldKey>>();
+  /** By id: it is opened although nobody waits for it any more. */
+  readonly #queue = new Map<string, HeldKey>();
   readonly #due: WeakRef<HeldKey>[] = [];
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #crowdMs = 0;
+  #queued = { running: 0, opened: 0, failed: 0 };
   #retrying = 0;
   #closed = false;
 
@@ -87,20 +126,71 @@ export class EnvelopeVault {
   close(): void {
     this.#closed = true;
     this.#due.length = 0;
+    this.#queue.clear();
   }
 
-  #first(id: string, name: string, open: OpenWrapped): Promise<HeldKey> {
+  async #first(id: string, name: string, open: OpenWrapped): Promise<HeldKey> {
     const running = this.#opening.get(id);
-    if (running !== undefined) return running;
+    if (running !== undefined) return await running;
+    const held = new HeldKey(id, name, open);
+    if (!this.#isPatient()) {
+      this.#hold(held);
+      this.#enqueue(held);
+      return held;
+    }
     const opening = (async () => {
-      const held = new HeldKey(name, open, await attempt(open));
-      this.#held.set(id, new WeakRef(held));
-      this.#forgotten.register(held, id);
+      await held.attempt();
+      this.#hold(held);
       this.#settle(held);
       return held;
     })().finally(() => this.#opening.delete(id));
     this.#opening.set(id, opening);
-    return opening;
+    return await opening;
+  }
+
+  #hold(held: HeldKey): void {
+    this.#held.set(held.id, new WeakRef(held));
+    this.#forgotten.register(held, held.id);
+  }
+
+  #isPatient(): boolean {
+    if (this.#options.isPatient === true) return true;
+    const nowMs = this.#options.clock.monotonicMs();
+    const isBusy = this.#opening.size > 0 || this.#queue.size > 0;
+    if (!isBusy && nowMs - this.#askedMs > BREAK_MS) this.#crowdMs = nowMs;
+    this.#askedMs = nowMs;
+    return nowMs - this.#crowdMs < PATIENCE_MS;
+  }
+
+  #enqueue(held: HeldKey): void {
+    if (this.#queue.size === 0) {
+      this.#options.alert(
+        'there are more wrapped keys than can be decrypted in a moment; mail of those that wait is answered 451',
+      );
+    }
+    this.#queue.set(held.id, held);
+    if (this.#queued.running >= QUEUED_AT_ONCE) return;
+    this.#queued.running += 1;
+    void this.#openQueued();
+  }
+
+  async #openQueued(): Promise<void> {
+    for (const [id, held] of this.#queue) {
+      if (held.state.kind !== 'waiting' || this.#opening.has(id)) continue;
+      this.#opening.set(id, Promise.resolve(held));
+      await held.attempt();
+      this.#opening.delete(id);
+      this.#queue.delete(id);
+      if (this.#closed) return;
+      if (held.signer !== undefined) this.#queued.opened += 1;
+      else this.#queued.failed += 1;
+      this.#settle(held);
+    }
+    this.#queued.running -= 1;
+    const { running, opened, failed } = this.#queued;
+    if (running > 0) return;
+    this.#options.alert(`${opened} wrapped keys were decrypted meanwhile, ${failed} were not`);
+    this.#queued = { running: 0, opened: 0, failed: 0 };
   }
 
   #settle(held: HeldKey): void {
@@ -132,19 +222,9 @@ export class EnvelopeVault {
   }
 
   async #retry(held: HeldKey): Promise<void> {
-    held.state = await attempt(held.open);
+    await held.attempt();
     if (this.#closed) return;
     if (held.state.kind === 'open') this.#options.alert(`${held.name} can be used now`);
     this.#settle(held);
-  }
-}
-
-async function attempt(open: OpenWrapped): Promise<State> {
-  try {
-    return { kind: 'open', signer: await open() };
-  } catch (thrown) {
-    const error =
-      thrown instanceof KmsError ? thrown : new KmsError('other', 'the key cannot be opened');
-    return { kind: 'failing', reason: error.message, error };
   }
 }

@@ -14,6 +14,8 @@ export interface KmsParts {
   /** From 0 to 1, for jitter. */
   readonly random?: (() => number) | undefined;
   readonly openClient?: OpenKmsClient | undefined;
+  /** A relay may begin before all of its wrapped keys are decrypted; default: no. */
+  readonly mayBeginEarly?: boolean;
 }
 
 /**
@@ -38,7 +40,12 @@ export class Kms {
     this.#log = log;
     this.caller = new KmsCaller({ settings, clock, alert, random, openClient: parts.openClient });
     this.holds = new KmsKeyHolds(clock, alert);
-    this.vault = new EnvelopeVault({ clock, random, alert });
+    this.vault = new EnvelopeVault({
+      clock,
+      random,
+      alert,
+      isPatient: parts.mayBeginEarly !== true,
+    });
     this.#logLater();
   }
 

@@ -120,6 +120,7 @@ describe('opening a domain', () => {
     const later: { signer: Signer | undefined; reason: string } & LaterKey = {
       signer: undefined,
       reason: 'KMS does not answer',
+      pending: false,
     };
     const entry = await openDomain(domain(key('r1', 'active')), {
       ...parts,
@@ -131,5 +132,20 @@ describe('opening a domain', () => {
     assert.deepEqual(selectors(entry.answer), ['r1']);
     assert.equal(entry.broken, undefined);
     assert.equal(entry.signers.length, 1);
+  });
+
+  it('opens no retiring key in place of one whose turn has only to come', async () => {
+    const later: LaterKey = { signer: undefined, reason: 'waits', pending: true };
+    const asked: string[] = [];
+    const entry = await openDomain(domain(key('r1', 'active'), key('r0', 'retiring')), {
+      ...parts,
+      open: async (_domain, { selector }) => {
+        asked.push(selector);
+        return { kind: 'unusable', scope: 'backend', reason: 'waits', later };
+      },
+    });
+    assert.deepEqual(asked, ['r1']);
+    assert.equal(entry.standIn, undefined);
+    assert.equal(entry.broken, 'waits');
   });
 });

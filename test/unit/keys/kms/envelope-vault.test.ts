@@ -106,6 +106,94 @@ describe('vault of wrapped keys', () => {
     assert.ok(held.every((one) => one.kind === 'later' && one.later.signer !== undefined));
   });
 
+  it('waits for many keys a second long; the others are opened while it goes on', async () => {
+    const openSlowly = async () => {
+      clock.advance(400);
+      return await open();
+    };
+    const kinds: string[] = [];
+    const got = [];
+    for (let count = 0; count < 5; count += 1) {
+      const one = await vault.get(String(count), `key ${count}`, openSlowly);
+      kinds.push(one.kind);
+      got.push(one);
+    }
+    assert.deepEqual(kinds, ['open', 'open', 'open', 'later', 'later']);
+    const [waiting] = got.slice(3);
+    assert.ok(waiting?.kind === 'later');
+    assert.equal(waiting.error.kind, 'over-quota');
+    await settle();
+    assert.equal(asked, 5);
+    assert.ok(got.slice(3).every((one) => one.kind === 'later' && one.later.signer !== undefined));
+    assert.ok(got.slice(3).every((one) => one.kind === 'later' && !one.later.pending));
+    assert.equal((await vault.get('4', 'key 4', open)).kind, 'open');
+    assert.equal(alerts.length, 2);
+    assert.match(alerts[0] ?? '', /more wrapped keys than can be decrypted in a moment/);
+    assert.equal(alerts[1], '2 wrapped keys were decrypted meanwhile, 0 were not');
+    clock.advance(2000);
+    assert.equal((await vault.get('5', 'key 5', open)).kind, 'open', 'patient again');
+  });
+
+  it('tries a key of the queue again that did not open', async () => {
+    await vault.get('first', 'first', async () => {
+      clock.advance(1000);
+      return await open();
+    });
+    down = true;
+    const got = await vault.get('a', 'key a', open);
+    assert.ok(got.kind === 'later' && got.later.pending);
+    await settle();
+    assert.equal(got.later.reason, 'KMS is down');
+    assert.equal(got.later.pending, false);
+    assert.equal(alerts[1], '0 wrapped keys were decrypted meanwhile, 1 were not');
+    down = false;
+    clock.advance(1000);
+    await settle();
+    assert.ok(got.later.signer !== undefined);
+  });
+
+  it('opens at most 64 keys of the queue at the same time, and each once', async () => {
+    await vault.get('first', 'first', async () => {
+      clock.advance(1000);
+      return await open();
+    });
+    let running = 0;
+    let most = 0;
+    let times = 0;
+    const get = (index: number) =>
+      vault.get(String(index), 'a', async () => {
+        running += 1;
+        times += 1;
+        most = Math.max(most, running);
+        await nextTurn();
+        running -= 1;
+        return signer();
+      });
+    const got = await Promise.all(Array.from({ length: 300 }, (_item, index) => get(index)));
+    await Promise.all(Array.from({ length: 300 }, (_item, index) => get(index)));
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+    assert.equal(most, 64);
+    assert.equal(times, 300);
+    assert.ok(got.every((one) => one.kind === 'later' && one.later.signer !== undefined));
+  });
+
+  it('waits for each key where it is told to', async () => {
+    const patient = new EnvelopeVault({
+      clock,
+      random: () => 1,
+      alert: (text) => alerts.push(text),
+      isPatient: true,
+    });
+    for (let count = 0; count < 5; count += 1) {
+      const { kind } = await patient.get(String(count), 'a', async () => {
+        clock.advance(400);
+        return await open();
+      });
+      assert.equal(kind, 'open');
+    }
+    patient.close();
+  });
+
   it('keeps no key that no keyring has any more: a revoked one leaves the memory', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
