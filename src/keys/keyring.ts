@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { systemClock } from '../base/clock.ts';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import type { BackendOptions } from './backend.ts';
 import { ConnectedBackends } from './connected-backends.ts';
@@ -23,6 +24,8 @@ export type KeyringOptions = Omit<BackendOptions, 'masterKey'> &
 
 /** Domains opened at the same time; each waits for the disk, or the network, most of the time. */
 const OPENED_AT_ONCE = 64;
+/** Then it is the turn of mail. */
+const SLICE_MS = 5;
 
 /**
  * All signing domains with their opened keys. It never changes; a reload makes another
@@ -166,6 +169,7 @@ export async function buildKeyring(
     else todo.push(source);
   }
   const queue = todo.values();
+  let sliceEndMs = systemClock.monotonicMs() + SLICE_MS;
   const openNext = async () => {
     for (const source of queue) {
       const before = previous?.entry(source.domain);
@@ -178,7 +182,9 @@ export async function buildKeyring(
         fallBackFor,
       });
       entries.set(source.domain, entry);
+      if (systemClock.monotonicMs() < sliceEndMs) continue;
       await nextTurn();
+      sliceEndMs = systemClock.monotonicMs() + SLICE_MS;
     }
   };
   await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openNext));

@@ -26,10 +26,10 @@ export type OpenWrapped = () => Promise<Signer>;
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
-/** Retries at the same time: they must not take the turn of signatures. */
+/** Retries at the same time: they must not take the turn of signatures, nor of mail. */
 const RETRIES_AT_ONCE = 16;
-/** As many as a keyring asks for while it is read. */
-const QUEUED_AT_ONCE = 64;
+/** Of the queue, likewise. */
+const QUEUED_AT_ONCE = 16;
 /** How long keys are waited for one after the other. */
 const PATIENCE_MS = 1000;
 /** A pause of this length, and patience begins anew. */
