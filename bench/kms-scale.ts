@@ -1,27 +1,37 @@
 /** A relay with very many domains whose keys are wrapped by KMS, on a KMS that keeps AWS's quotas. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
 import { systemClock } from '../src/base/clock.ts';
 import { BACKENDS } from '../src/keys/backends.ts';
 import { keyAlgorithmNamed } from '../src/keys/key-algorithm.ts';
 import { Kms } from '../src/keys/kms/kms.ts';
+import { DOMAINS_PER_FILE } from '../src/keys/store/file-store.ts';
 import { build } from '../test/unit/config/build.ts';
 import { startProgram } from './children.ts';
 import { KMS_CREDENTIALS } from './kms-relay.ts';
-import type { KmsStubOptions, KmsStubReport } from './kms-stub.ts';
-import { memoryMiB } from './proc-sample.ts';
+import type { KmsStubCounts, KmsStubOptions, KmsStubReport } from './kms-stub.ts';
+import { memoryMiB, peakMemory } from './proc-sample.ts';
 import type { Stage } from './stage.ts';
 import { startRelay } from './systems.ts';
 
-const DOMAINS_PER_FILE = 500;
 const LONGEST_START_MS = 180_000;
+const POLL_MS = 50;
+/** A relay with nothing to do collects its garbage meanwhile. */
+const SETTLING_MS = 3000;
 /** Wrapped at the same time. */
 const AT_ONCE = 32;
 
 export interface ScaleFigures {
+  /** Until it listens. */
   readonly startSeconds: number;
+  /** Until all keys are decrypted. */
+  readonly openSeconds: number;
+  /** Then. */
   readonly residentMiB: number;
   readonly anonymousMiB: number;
+  readonly peakResidentMiB: number;
   readonly throttled: number;
 }
 
@@ -44,12 +54,19 @@ export async function startWithManyDomains(stage: Stage, domains: number): Promi
       begunMs = performance.now();
     },
   });
-  const startSeconds = (performance.now() - begunMs) / 1000;
+  const seconds = () => (performance.now() - begunMs) / 1000;
+  const startSeconds = seconds();
+  const { peak } = await peakMemory(relay.pid, async () => {
+    while ((await stub.ask<KmsStubCounts>('counts')).decrypted < domains) await sleep(POLL_MS);
+  });
+  const openSeconds = seconds();
+  await sleep(SETTLING_MS);
   const { resident, anonymous } = memoryMiB(relay.pid);
   await relay.stop();
-  const { throttled } = await stub.ask<{ throttled: number }>('throttled');
+  const { throttled } = await stub.ask<KmsStubCounts>('counts');
   await stub.stop();
-  return { startSeconds, residentMiB: resident, anonymousMiB: anonymous, throttled };
+  const memory = { residentMiB: resident, anonymousMiB: anonymous };
+  return { startSeconds, openSeconds, ...memory, peakResidentMiB: peak.resident, throttled };
 }
 
 /** One key pair, wrapped anew for each domain: making 10,000 pairs would take the machine an hour. */
@@ -84,8 +101,8 @@ async function writeManifests(kms: Kms, keysDir: string, domains: number): Promi
   await mkdir(keysDir, { recursive: true });
   for (let start = 0; start < entries.length; start += DOMAINS_PER_FILE) {
     const part = Object.fromEntries(entries.slice(start, start + DOMAINS_PER_FILE));
-    // JSON is YAML.
-    const manifest = JSON.stringify({ version: 1, generation: 1, domains: part }, undefined, 1);
-    await writeFile(join(keysDir, `part-${start}.yaml`), manifest);
+    // As `waxseal keys` writes them.
+    const manifest = stringify({ version: 1, generation: 1, domains: part }, { lineWidth: 0 });
+    await writeFile(join(keysDir, `keyring-${start}.yaml`), manifest);
   }
 }
