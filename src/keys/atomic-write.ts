@@ -34,13 +34,20 @@ export async function writeFileAtomic(file: string, data: Buffer, mode: number):
 /**
  * Writes a file that must not be there yet.
  *
+ * @param outlives `process`: it means nothing after a power failure, so the disk is not waited for
  * @throws `EEXIST` when it is
  */
-export async function createFileAtomic(file: string, data: Buffer, mode: number): Promise<void> {
-  await place(file, data, mode, async (temporary) => {
+export async function createFileAtomic(
+  file: string,
+  data: Buffer,
+  mode: number,
+  outlives: 'process' | 'machine' = 'machine',
+): Promise<void> {
+  const put = async (temporary: string) => {
     await link(temporary, file); // unlike rename, this never replaces
     await unlink(temporary);
-  });
+  };
+  await place(file, data, mode, put, outlives === 'machine');
 }
 
 /** Makes a directory and those above it; new ones belong to the owner of the one above. */
@@ -85,6 +92,7 @@ async function place(
   data: Buffer,
   mode: number,
   put: (temporary: string, file: string) => Promise<void>,
+  flush = true,
 ): Promise<void> {
   const directory = path.dirname(file);
   const suffix = randomBytes(6).toString('hex');
@@ -95,7 +103,7 @@ async function place(
       await handle.writeFile(data);
       await takeOwnerOf(directory, handle);
       await handle.chmod(mode);
-      await handle.sync();
+      if (flush) await handle.sync();
     } finally {
       await handle.close();
     }
@@ -104,7 +112,7 @@ async function place(
     await unlink(temporary).catch(() => undefined); // the first error is the one to tell
     throw error;
   }
-  await syncDirectory(directory);
+  if (flush) await syncDirectory(directory);
 }
 
 /** Keys made by root must stay readable for the user that the relay runs as. */

@@ -71,7 +71,8 @@ export async function acquireLock(file: string, options: LockOptions): Promise<L
 
 async function tryCreate(file: string, owner: Owner): Promise<boolean> {
   try {
-    await createFileAtomic(file, Buffer.from(`${JSON.stringify(owner)}\n`), 0o640);
+    const text = Buffer.from(`${JSON.stringify(owner)}\n`);
+    await createFileAtomic(file, text, 0o640, 'process');
     return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;

@@ -34,12 +34,8 @@ export async function underLease<Result>(
 ): Promise<Result> {
   const lease = await take(access, domain, takeOver);
   try {
-    const entry = await changeUnderLease(access.store, lease, domain, async (current) => ({
-      domain: undefined,
-      result: current,
-    }));
     return await action({
-      entry,
+      entry: lease.entry,
       write: async (edit) =>
         await changeUnderLease(access.store, lease, domain, async (current) => {
           const after = edit(current);

@@ -39,6 +39,8 @@ const MANIFEST_NAME = /^[^.].*\.ya?ml$/;
 const DIRECTORY_MODE = 0o750;
 const FILE_MODE = 0o640;
 const LOCK_WAIT_MS = 15_000;
+/** Files that are looked at at the same time. */
+const READ_AT_ONCE = 8;
 /** Manifest files; a guard against a directory that is none of ours. */
 const MAX_FILES = 20_000;
 /**
@@ -54,6 +56,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   readonly #dir: string;
   readonly #clock: Clock;
   readonly #known = new Map<string, KnownFile>();
+  #turn: Promise<unknown> = Promise.resolve();
 
   /**
    * @param dir `keys.dir`
@@ -77,6 +80,16 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   }
 
   async change<Result>(
+    edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+  ): Promise<Result> {
+    // One at a time in this process: the lock is for others, and who waits for it only looks now
+    // and then.
+    const turn = this.#turn.then(async () => await this.#change(edit));
+    this.#turn = turn.catch(() => undefined);
+    return await turn;
+  }
+
+  async #change<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
     const lock = await this.#lock();
@@ -126,18 +139,29 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   /** All files, each as it is or with what is wrong with it. */
   async #load(): Promise<LoadedFiles> {
     const names = await this.#manifestNames();
+    const found = new Map<string, KnownFile | KeysError>();
+    const queue = names.values();
+    const readNext = async () => {
+      for (const name of queue) found.set(name, await this.#readOrFail(name));
+    };
+    await Promise.all(Array.from({ length: READ_AT_ONCE }, readNext));
     const files = new Map<string, KnownFile | KeysError>();
     for (const name of names) {
-      try {
-        files.set(name, await this.#readFile(name));
-      } catch (error) {
-        if (!(error instanceof KeysError)) throw error;
-        this.#known.delete(name);
-        files.set(name, error);
-      }
+      const file = found.get(name);
+      if (file !== undefined) files.set(name, file);
     }
     for (const name of this.#known.keys()) if (!files.has(name)) this.#known.delete(name);
     return files;
+  }
+
+  async #readOrFail(name: string): Promise<KnownFile | KeysError> {
+    try {
+      return await this.#readFile(name);
+    } catch (error) {
+      if (!(error instanceof KeysError)) throw error;
+      this.#known.delete(name);
+      return error;
+    }
   }
 
   /** Parses a file only when its content is new. */
@@ -185,7 +209,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     }
     const source = standing === undefined ? newManifest() : parseManifest(standing, file);
     const text = renderManifest(source, current.generation + 1, domain);
-    parseManifest(text, file); // what could not be read back is not written
+    const { manifest } = parseManifest(text, file); // what could not be read back is not written
     await lock.check();
     // An editor knows nothing of our lock.
     if ((await standingText(file)) !== standing) throw changedMeanwhile(file);
@@ -194,6 +218,8 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     } catch (error) {
       throw new KeysError('keyring-unwritable', `${file} ${systemReason(error)}`, { cause: error });
     }
+    // Looked at again, and parsed again only if somebody else was there meanwhile.
+    this.#known.set(name, { stamp: '', fresh: true, digest: digestOf(text), manifest });
   }
 }
 

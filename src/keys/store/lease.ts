@@ -23,6 +23,8 @@ export interface LeaseOptions {
 
 export interface HeldLease {
   readonly fence: number;
+  /** The domain as it stood when the lease was taken. */
+  readonly entry: ManifestDomain;
   /** What others are told. */
   readonly holder: string;
   /** @throws KeysError `keyring-lease-lost` when another one has taken it */
@@ -46,7 +48,7 @@ const RETRY_MS = 250;
 const MAX_HOLDER_CHARACTERS = 128;
 
 type Attempt =
-  | { readonly kind: 'taken'; readonly lease: DomainLease }
+  | { readonly kind: 'taken'; readonly entry: ManifestDomain; readonly lease: DomainLease }
   | { readonly kind: 'held'; readonly lease: DomainLease };
 
 /**
@@ -69,7 +71,7 @@ export async function takeLease(
   for (;;) {
     const attempt = await tryTake(store, clock, domain, name, options);
     if (attempt.kind === 'taken') {
-      return heldLease(store, clock, domain, attempt.lease, options.leaseMs);
+      return heldLease(store, clock, attempt.entry, attempt.lease, options.leaseMs);
     }
     await untilFree(store, clock, domain, attempt.lease, endMs);
   }
@@ -114,7 +116,8 @@ async function tryTake(
       return { domain: undefined, result: { kind: 'held', lease: other } };
     }
     const lease = { holder, fence: (other?.fence ?? 0) + 1, until: after(clock, leaseMs) };
-    return { domain: { ...entry, lease }, result: { kind: 'taken', lease } };
+    const taken = { ...entry, lease };
+    return { domain: taken, result: { kind: 'taken', entry: taken, lease } };
   });
 }
 
@@ -137,10 +140,11 @@ async function untilFree(
 function heldLease(
   store: KeyringStore,
   clock: Clock,
-  domain: string,
+  taken: ManifestDomain,
   { holder, fence }: DomainLease,
   leaseMs: number,
 ): HeldLease {
+  const { domain } = taken;
   const isOurs = (entry: ManifestDomain | undefined) =>
     entry?.lease?.holder === holder && entry.lease.fence === fence;
   const refuseLost = (entry: ManifestDomain | undefined) => {
@@ -148,6 +152,7 @@ function heldLease(
   };
   return {
     fence,
+    entry: taken,
     holder,
     check: async () => refuseLost((await store.read()).domains.get(domain)),
     renewed: (entry) => {

@@ -45,9 +45,19 @@ export class KmsAccount {
   listDelayMs = 0;
   /** How long a replica stands in `Creating`: https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-replicate.html */
   replicaCreatingMs = 0;
+  /** Data key pairs that are ready, by spec: making thousands of RSA pairs takes minutes. */
+  readonly readyPairs = new Map<string, readonly KeyObject[]>();
+  #pairsGiven = 0;
 
   constructor(clock: Clock) {
     this.clock = clock;
+  }
+
+  /** One that is ready, in turn; undefined: make one. */
+  readyPair(spec: string): KeyObject | undefined {
+    const ready = this.readyPairs.get(spec) ?? [];
+    this.#pairsGiven += 1;
+    return ready[this.#pairsGiven % ready.length];
   }
 
   add(key: KmsKey): void {

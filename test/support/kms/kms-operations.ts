@@ -154,7 +154,7 @@ export const KMS_OPERATIONS: Readonly<Record<string, KmsOperationRow>> = {
     run: (context) => {
       const key = keyOf(context);
       const spec = text(context.input, 'KeyPairSpec');
-      const made = PAIR_SPECS[spec]?.().privateKey;
+      const made = context.account.readyPair(spec) ?? PAIR_SPECS[spec]?.().privateKey;
       if (made === undefined) throw invalid(`KeyPairSpec ${spec}`);
       const der = made.export({ type: 'pkcs8', format: 'der' });
       const publicKey = createPublicKey(made).export({ type: 'spki', format: 'der' });
