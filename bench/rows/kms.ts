@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startProgram } from '../children.ts';
 import type { KmsCostOptions } from '../kms-cost.ts';
 import { type KmsRelay, startKmsRelay } from '../kms-relay.ts';
+import type { KmsRotationOptions, RotationFigures } from '../kms-rotation.ts';
 import { startWithManyDomains } from '../kms-scale.ts';
 import { cpuMs } from '../proc-sample.ts';
 import type { Row } from '../row.ts';
@@ -22,10 +23,15 @@ const SIGN_EXTRA_MS = 0.1;
 const SIGN_ADDED_MS = 2;
 const RATE_PER_SECOND = 50;
 const SESSIONS = [20, 200];
+const LONGEST_ROTATION_MS = 7_200_000;
 const SIGN_LATENCIES_MS = [5, 20] as const;
 
-/** @param only `scale`, `envelope` or `sign`: these rows and no others */
+/**
+ * @param only `scale`, `envelope` or `sign`: these rows and no others; `rotation`: one that takes half
+ *   an hour and is in no other run
+ */
 export async function* kmsRows(stage: Stage, only?: string): AsyncGenerator<Row> {
+  if (only === 'rotation') yield await rotationRow(stage);
   const wanted = (part: string) => only === undefined || only === part;
   if (wanted('scale')) yield await scaleRow(stage);
   if (!wanted('envelope') && !wanted('sign')) return;
@@ -63,6 +69,23 @@ async function scaleRow(stage: Stage): Promise<Row> {
     figures: { ...figures, throttled },
     checks: [
       { what: 'calls over the quotas', value: throttled, unit: '', limit: 0, kind: 'at-most' },
+    ],
+  };
+}
+
+async function rotationRow(stage: Stage): Promise<Row> {
+  const domains = stage.quick ? 100 : 10_000;
+  const options: KmsRotationOptions = { domains };
+  const child = startProgram('./kms-rotation.ts', options);
+  const { rotated, ...figures } = await child.next<RotationFigures>(LONGEST_ROTATION_MS);
+  await child.exited;
+  return {
+    group: 'kms',
+    name: `rotation of ${domains} kms-envelope domains`,
+    figures: { ...figures },
+    checks: [
+      { what: 'not rotated', value: domains - rotated, unit: '', limit: 0, kind: 'at-most' },
+      { what: 'over the quotas', value: figures.throttled, unit: '', limit: 0, kind: 'at-most' },
     ],
   };
 }

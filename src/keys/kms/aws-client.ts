@@ -3,6 +3,7 @@ import { printable } from '../../base/printable.ts';
 import { HttpConnections } from './http-connections.ts';
 import { KmsError, type KmsFaultKind } from './kms-fault.ts';
 import type { KmsInput, KmsOperation, KmsOutput } from './kms-operation.ts';
+import { QuickSign } from './quick-sign.ts';
 
 /**
  * The border to the AWS SDK: the one file that calls it, and that knows its errors. It is loaded
@@ -39,14 +40,20 @@ export type OpenKmsClient = (options: KmsClientOptions) => Promise<KmsClient>;
 export const openAwsClient: OpenKmsClient = async (options) => {
   const sdk = await import('@aws-sdk/client-kms');
   const connections = new HttpConnections({ connections: options.connections });
-  const client = new sdk.KMSClient({
+  const quick = new QuickSign({
+    connections,
+    credentials: () => client.config.credentials(),
+    clockOffsetMs: () => client.config.systemClockOffset,
+    nowMs: () => performance.now(),
+  });
+  const client: KMSClient = new sdk.KMSClient({
     region: options.region,
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     // Retries are ours: see `kms-caller.ts`.
     maxAttempts: 1,
-    requestHandler: handlerOver(connections),
+    requestHandler: handlerOver(connections, quick),
   });
-  const senders = sendersOf(sdk, client);
+  const senders = sendersOf(sdk, client, quick);
   return {
     send: async (name, input, signal) => {
       try {
@@ -61,13 +68,15 @@ export const openAwsClient: OpenKmsClient = async (options) => {
 
 type SdkHandler = KMSClient['config']['requestHandler'];
 
-function handlerOver(connections: HttpConnections): SdkHandler {
+function handlerOver(connections: HttpConnections, quick: QuickSign): SdkHandler {
   return {
     metadata: { handlerProtocol: 'http/1.1' },
     handle: async (request, options = {}) => {
       const given = 'abortSignal' in options ? options.abortSignal : undefined;
       const signal = given instanceof AbortSignal ? given : undefined;
-      return { response: await connections.send(request, signal) };
+      const response = await connections.send(request, signal);
+      quick.learn(request, response);
+      return { response };
     },
     updateHttpClientConfig: () => undefined,
     httpHandlerConfigs: () => ({}),
@@ -93,7 +102,11 @@ type Senders = {
   ) => Promise<KmsOutput<Name>>;
 };
 
-function sendersOf(sdk: typeof import('@aws-sdk/client-kms'), client: KMSClient): Senders {
+function sendersOf(
+  sdk: typeof import('@aws-sdk/client-kms'),
+  client: KMSClient,
+  quick: QuickSign,
+): Senders {
   const abort = (abortSignal: AbortSignal) => ({ abortSignal });
   return {
     CancelKeyDeletion: (input, signal) =>
@@ -119,7 +132,9 @@ function sendersOf(sdk: typeof import('@aws-sdk/client-kms'), client: KMSClient)
     ReplicateKey: (input, signal) => client.send(new sdk.ReplicateKeyCommand(input), abort(signal)),
     ScheduleKeyDeletion: (input, signal) =>
       client.send(new sdk.ScheduleKeyDeletionCommand(input), abort(signal)),
-    Sign: (input, signal) => client.send(new sdk.SignCommand(input), abort(signal)),
+    Sign: async (input, signal) =>
+      (await quick.sign(input, signal)) ??
+      (await client.send(new sdk.SignCommand(input), abort(signal))),
   };
 }
 

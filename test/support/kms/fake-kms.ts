@@ -15,6 +15,7 @@ import {
   type KmsOperationRow,
 } from './kms-operations.ts';
 import { KmsQuotas } from './kms-quotas.ts';
+import { expectedSignature } from './sigv4.ts';
 
 /** A call as it came in. */
 export interface KmsCallRecord {
@@ -42,6 +43,11 @@ export type KmsCondition = (call: {
 const MAX_BODY_BYTES = 64 * 1024;
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html */
 const MAX_SKEW_MS = 300_000;
+
+/** Callers whose signatures are checked: AWS's own example. */
+export const SECRETS = {
+  AKIDEXAMPLE: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY',
+} as const;
 
 /**
  * AWS KMS as its SDK sees it: HTTP with AWS JSON 1.1, one server on loopback for each Region, one
@@ -148,7 +154,8 @@ export class FakeKmsRegion {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const operation = /^TrentService\.(\w+)$/.exec(String(request.headers['x-amz-target']))?.[1];
     try {
-      const input = JSON.parse(await bodyOf(request)) as KmsInput;
+      const body = await bodyOf(request);
+      const input = JSON.parse(body) as KmsInput;
       const record: KmsCallRecord = {
         region: this.name,
         operation: operation ?? '',
@@ -166,7 +173,7 @@ export class FakeKmsRegion {
           response.destroy();
           return;
         }
-        this.#authenticate(request);
+        this.#authenticate(request, body);
         answer = this.#answer(record.operation, input, effects);
       } catch (error) {
         if (error instanceof KmsAnswerError) record.error = error.type;
@@ -192,8 +199,8 @@ export class FakeKmsRegion {
     response.end(body === undefined ? '<html>Bad Gateway</html>' : JSON.stringify(body));
   }
 
-  /** Who calls is believed; that, when and for which Region a request was signed is checked. */
-  #authenticate(request: IncomingMessage): void {
+  /** When and for which Region a request was signed is checked; and its signature, of one caller. */
+  #authenticate(request: IncomingMessage, body: string): void {
     const scope = /Credential=[^/]+\/\d{8}\/([^/]+)\/kms\/aws4_request/.exec(
       request.headers.authorization ?? '',
     );
@@ -214,6 +221,13 @@ export class FakeKmsRegion {
       const message = `Signature expired: ${written} is now earlier than ${new Date(now).toISOString()}`;
       throw new KmsAnswerError('InvalidSignatureException', message);
     }
+    const { method = '', url = '', headers } = request;
+    const signature = expectedSignature(method, url, headers, body, SECRETS.AKIDEXAMPLE);
+    if (signature === undefined || !Object.hasOwn(SECRETS, signature.accessKeyId)) return;
+    if (signature.given === signature.expected) return;
+    const message =
+      'The request signature we calculated does not match the signature you provided.';
+    throw new KmsAnswerError('InvalidSignatureException', message);
   }
 
   #answer(name: string, input: KmsInput, effects: readonly KmsEffect[]): Record<string, unknown> {
