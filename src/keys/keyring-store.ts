@@ -80,3 +80,49 @@ export function joinShards(shards: ReadonlyMap<string, Manifest>): KeyringSnapsh
   }
   return { generation, generations, domains, files };
 }
+
+/** Shards with what they were taken together to. */
+export interface JoinedShards {
+  readonly shards: ReadonlyMap<string, Manifest>;
+  readonly snapshot: KeyringSnapshot;
+}
+
+/**
+ * As `joinShards`, from what was taken together before: with two hundred shards of which one has
+ * changed, nearly nothing is to be done.
+ *
+ * @throws KeysError `manifest-invalid`
+ */
+export function joinChanged(
+  before: JoinedShards | undefined,
+  shards: ReadonlyMap<string, Manifest>,
+): JoinedShards {
+  const isGone =
+    before !== undefined && [...before.shards.keys()].some((name) => !shards.has(name));
+  if (before === undefined || isGone) return { shards, snapshot: joinShards(shards) };
+  const changed = [...shards].filter(([name, manifest]) => before.shards.get(name) !== manifest);
+  if (changed.length === 0) return before;
+  const generations = new Map(before.snapshot.generations);
+  const domains = new Map(before.snapshot.domains);
+  const files = new Map(before.snapshot.files);
+  for (const [name, manifest] of changed) {
+    generations.set(name, manifest.generation);
+    const kept = new Set(manifest.domains.map(({ domain }) => domain));
+    for (const { domain } of before.shards.get(name)?.domains ?? []) {
+      if (kept.has(domain)) continue;
+      domains.delete(domain);
+      files.delete(domain);
+    }
+  }
+  for (const [name, manifest] of changed) {
+    for (const entry of manifest.domains) {
+      const other = files.get(entry.domain);
+      // It may have moved; if it stands in both, the whole look says so.
+      if (other !== undefined && other !== name) return { shards, snapshot: joinShards(shards) };
+      domains.set(entry.domain, entry);
+      files.set(entry.domain, name);
+    }
+  }
+  const generation = Math.max(0, ...generations.values());
+  return { shards, snapshot: { generation, generations, domains, files } };
+}

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
+import { type BigIntStats, statSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { makeDirectory, removeLeftovers, writeFileAtomic } from '../atomic-write.ts';
 import {
-  joinShards,
+  type JoinedShards,
+  joinChanged,
   type KeyringChange,
   type KeyringSnapshot,
   type KeyringSource,
@@ -56,6 +58,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   readonly #dir: string;
   readonly #clock: Clock;
   readonly #known = new Map<string, KnownFile>();
+  #joined: JoinedShards | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
@@ -68,7 +71,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   }
 
   async read(): Promise<KeyringSnapshot> {
-    return snapshotOf(await this.#load());
+    return this.#snapshotOf(await this.#load());
   }
 
   async look(): Promise<readonly ShardLook[]> {
@@ -95,14 +98,25 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     const lock = await this.#lock();
     try {
       await removeLeftovers(this.#dir);
-      const files = await this.#load();
-      const current = snapshotOf(files);
+      const files = await this.#load(true);
+      const current = this.#snapshotOf(files);
       const { domain, result } = await edit(current);
       if (domain !== undefined) await this.#write(current, files, domain, lock);
       return result;
     } finally {
       await lock.release();
     }
+  }
+
+  /** @throws KeysError the first file that is broken */
+  #snapshotOf(files: LoadedFiles): KeyringSnapshot {
+    const shards = new Map<string, Manifest>();
+    for (const [name, found] of files) {
+      if (found instanceof KeysError) throw found;
+      shards.set(name, found.manifest);
+    }
+    this.#joined = joinChanged(this.#joined, shards);
+    return this.#joined.snapshot;
   }
 
   async #lock(): Promise<Lock> {
@@ -136,13 +150,20 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     }
   }
 
-  /** All files, each as it is or with what is wrong with it. */
-  async #load(): Promise<LoadedFiles> {
+  /**
+   * All files, each as it is or with what is wrong with it.
+   *
+   * @param alone nothing else waits for this process: a command, not a relay
+   */
+  async #load(alone = false): Promise<LoadedFiles> {
     const names = await this.#manifestNames();
     const found = new Map<string, KnownFile | KeysError>();
     const queue = names.values();
     const readNext = async () => {
-      for (const name of queue) found.set(name, await this.#readOrFail(name));
+      for (const name of queue) {
+        const unchanged = alone ? this.#unchanged(name) : undefined;
+        found.set(name, unchanged ?? (await this.#readOrFail(name)));
+      }
     };
     await Promise.all(Array.from({ length: READ_AT_ONCE }, readNext));
     const files = new Map<string, KnownFile | KeysError>();
@@ -152,6 +173,14 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     }
     for (const name of this.#known.keys()) if (!files.has(name)) this.#known.delete(name);
     return files;
+  }
+
+  /** Ten times as fast as to ask a thread, and no thread is asked two hundred times for each change. */
+  #unchanged(name: string): KnownFile | undefined {
+    const known = this.#known.get(name);
+    if (known === undefined || known.fresh) return undefined;
+    const stats = statSync(path.join(this.#dir, name), { bigint: true, throwIfNoEntry: false });
+    return stats !== undefined && stampOf(stats) === known.stamp ? known : undefined;
   }
 
   async #readOrFail(name: string): Promise<KnownFile | KeysError> {
@@ -170,8 +199,8 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     const known = this.#known.get(name);
     try {
       const stats = await stat(file, { bigint: true });
-      const { dev, ino, size, mtimeNs, ctimeNs } = stats;
-      const stamp = [dev, ino, size, mtimeNs, ctimeNs].join(':');
+      const { size } = stats;
+      const stamp = stampOf(stats);
       if (known !== undefined && known.stamp === stamp && !known.fresh) return known;
       if (size > MAX_MANIFEST_BYTES) {
         const message = `${file} has ${size} octets; ${MAX_MANIFEST_BYTES} are allowed`;
@@ -207,7 +236,10 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     if (known !== undefined && (standing === undefined || digestOf(standing) !== known.digest)) {
       throw changedMeanwhile(file);
     }
-    const source = standing === undefined ? newManifest() : parseManifest(standing, file);
+    const source =
+      known === undefined || standing === undefined
+        ? newManifest()
+        : { manifest: known.manifest, text: standing };
     const text = renderManifest(source, current.generation + 1, domain);
     const { manifest } = parseManifest(text, file); // what could not be read back is not written
     await lock.check();
@@ -223,14 +255,9 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   }
 }
 
-/** @throws KeysError the first file that is broken */
-function snapshotOf(files: LoadedFiles): KeyringSnapshot {
-  const shards = new Map<string, Manifest>();
-  for (const [name, found] of files) {
-    if (found instanceof KeysError) throw found;
-    shards.set(name, found.manifest);
-  }
-  return joinShards(shards);
+/** What changes when a file does. */
+function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
 }
 
 function knownIn(files: LoadedFiles, name: string): KnownFile | undefined {
