@@ -23,6 +23,7 @@ const SIGN_EXTRA_MS = 0.1;
 const SIGN_ADDED_MS = 2;
 const RATE_PER_SECOND = 50;
 const SESSIONS = [20, 200];
+const LONGEST_COST_MS = 240_000;
 const LONGEST_ROTATION_MS = 7_200_000;
 const SIGN_LATENCIES_MS = [5, 20] as const;
 
@@ -257,11 +258,11 @@ async function sdkCost(
     endpoint,
     arn,
     count: stage.quick ? 300 : 2000,
-    warmUp: stage.quick ? 1000 : 8000,
+    warmUp: stage.quick ? 1000 : 4000,
     ratePerSecond: RATE_PER_SECOND,
   };
   const child = startProgram('./kms-cost.ts', options);
-  const cost = await child.next<{ cpuMs: number; p50Ms: number }>();
+  const cost = await child.next<{ cpuMs: number; p50Ms: number }>(LONGEST_COST_MS);
   await child.exited;
   return cost;
 }
