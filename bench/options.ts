@@ -19,7 +19,8 @@ export interface RunOptions {
 export const USAGE = `Usage: npm run bench -- [options]
   --quick          about a minute: shows that everything works, measures badly
   --only ROWS      cpu, latency, connections, memory, round-trips, stalled, kms (comma-separated);
-                   cpu:1KB limits the group to one message
+                   cpu:1KB limits the group to one message, kms:scale, kms:envelope and kms:sign
+                   to these rows; kms:rotation is one of half an hour that is in no other run
   --json FILE      write the result there instead of to standard output
   --tools NAME     auto (default: postfix where installed), postfix (smtp-source, smtp-sink) or own
   --floor-only     measure R and the floor program; needs no built relay

@@ -46,7 +46,7 @@ const READ_AT_ONCE = 8;
 /** Manifest files; a guard against a directory that is none of ours. */
 const MAX_FILES = 20_000;
 /**
- * Domains in a file of ours before the next one is begun. Parsing 50 domains takes some 20 ms of
+ * Domains in a file of ours before the next one is begun. Parsing 50 domains takes up to 20 ms of
  * the event loop, and a relay parses what changed while mail flows.
  */
 export const DOMAINS_PER_FILE = 50;
