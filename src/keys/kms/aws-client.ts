@@ -4,6 +4,7 @@ import { HttpConnections } from './http-connections.ts';
 import { KmsError, type KmsFaultKind } from './kms-fault.ts';
 import type { KmsInput, KmsOperation, KmsOutput } from './kms-operation.ts';
 import { QuickSign } from './quick-sign.ts';
+import type { RequestSigner } from './request-pattern.ts';
 
 /**
  * The border to the AWS SDK: the one file that calls it, and that knows its errors. It is loaded
@@ -42,7 +43,7 @@ export const openAwsClient: OpenKmsClient = async (options) => {
   const connections = new HttpConnections({ connections: options.connections });
   const quick = new QuickSign({
     connections,
-    credentials: () => client.config.credentials(),
+    signer: async () => requestSigner(await client.config.signer()),
     clockOffsetMs: () => client.config.systemClockOffset,
     nowMs: () => performance.now(),
   });
@@ -65,6 +66,21 @@ export const openAwsClient: OpenKmsClient = async (options) => {
     close: () => client.destroy(),
   };
 };
+
+type SdkSigner = Awaited<ReturnType<KMSClient['config']['signer']>>;
+
+/** The SDK's signer, for requests that the SDK does not make. */
+export function requestSigner(signer: SdkSigner): RequestSigner {
+  return {
+    sign: async (call, options) => {
+      const { query = {}, headers, ...others } = call;
+      return await signer.sign(
+        { ...others, query: { ...query }, headers: { ...headers } },
+        options,
+      );
+    },
+  };
+}
 
 type SdkHandler = KMSClient['config']['requestHandler'];
 

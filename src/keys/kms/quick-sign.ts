@@ -2,16 +2,16 @@ import type { HttpAnswer, HttpCall, HttpConnections } from './http-connections.t
 import type { KmsInput, KmsOutput } from './kms-operation.ts';
 import {
   answerOf,
-  type Credentials,
-  PatternSigner,
   patternOf,
   type RequestPattern,
+  type RequestSigner,
+  requestAfter,
 } from './request-pattern.ts';
 
 export interface QuickSignParts {
   readonly connections: HttpConnections;
-  /** The SDK's own, which asks anew when they run out. */
-  readonly credentials: () => Promise<Credentials>;
+  /** The SDK's own: it asks for new credentials when they run out. */
+  readonly signer: () => Promise<RequestSigner>;
   /** How far AWS's clock is ahead of ours, in milliseconds, as the SDK has learned it. */
   readonly clockOffsetMs: () => number;
   /** Monotonic milliseconds. */
@@ -28,7 +28,7 @@ const PATTERN_MS = 60_000;
  */
 export class QuickSign {
   readonly #parts: QuickSignParts;
-  readonly #signer = new PatternSigner();
+  #signer: RequestSigner | undefined;
   #pattern: { readonly pattern: RequestPattern; readonly untilMs: number } | undefined;
 
   constructor(parts: QuickSignParts) {
@@ -60,9 +60,9 @@ export class QuickSign {
       SigningAlgorithm,
     });
     try {
-      const credentials = await this.#parts.credentials();
+      this.#signer ??= await this.#parts.signer();
       const wallMs = Date.now() + this.#parts.clockOffsetMs();
-      const call = this.#signer.request(known.pattern, body, credentials, wallMs);
+      const call = await requestAfter(known.pattern, body, this.#signer, wallMs);
       const { fields, $metadata } = answerOf(await this.#parts.connections.send(call, signal));
       const { Signature } = fields;
       return {

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
-import { type KmsClient, openAwsClient } from '../../../../src/keys/kms/aws-client.ts';
+import { KMSClient } from '@aws-sdk/client-kms';
+import {
+  type KmsClient,
+  openAwsClient,
+  requestSigner,
+} from '../../../../src/keys/kms/aws-client.ts';
 import { HttpConnections } from '../../../../src/keys/kms/http-connections.ts';
 import { KmsError, type KmsFaultKind } from '../../../../src/keys/kms/kms-fault.ts';
 import { QuickSign } from '../../../../src/keys/kms/quick-sign.ts';
-import { PatternSigner, patternOf } from '../../../../src/keys/kms/request-pattern.ts';
+import { patternOf, requestAfter } from '../../../../src/keys/kms/request-pattern.ts';
 import { SECRETS } from '../../../support/kms/fake-kms.ts';
 import { KMS_EFFECTS, type KmsEffect } from '../../../support/kms/kms-faults.ts';
 import { KmsLab } from '../../../support/kms/kms-lab.ts';
@@ -12,6 +17,15 @@ import { expectedSignature } from '../../../support/kms/sigv4.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 
 const DIGEST = Buffer.alloc(32, 7);
+
+/** The SDK's, with these credentials. */
+function signerWith(credentials: {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}) {
+  const { config } = new KMSClient({ region: 'eu-west-1', credentials });
+  return async () => requestSigner(await config.signer());
+}
 
 describe('signing after the pattern of the SDK', () => {
   let lab: KmsLab;
@@ -135,26 +149,21 @@ describe('signing after the pattern of the SDK', () => {
     body: '{}',
   };
 
-  it('signs with the credentials, the session and the day of now', () => {
+  it('signs with the credentials, the session and the day of now', async () => {
     const pattern = patternOf(CALL);
     assert.ok(pattern !== undefined);
-    const signer = new PatternSigner();
-    const secret = SECRETS.AKIDEXAMPLE;
     for (const [sessionToken, day] of [
       [undefined, '2026-11-26'],
       ['a token', '2026-11-26'],
       ['another token', '2026-11-27'],
       [undefined, '2026-11-27'],
     ] as const) {
-      for (const secretAccessKey of [secret, 'another secret']) {
-        const credentials = { accessKeyId: 'AK2', secretAccessKey, sessionToken };
+      for (const secretAccessKey of [SECRETS.AKIDEXAMPLE, 'another secret']) {
+        const session = sessionToken === undefined ? {} : { sessionToken };
+        const signer = signerWith({ accessKeyId: 'AK2', secretAccessKey, ...session });
         const body = '{"KeyId":"ü"}';
-        const { headers } = signer.request(
-          pattern,
-          body,
-          credentials,
-          Date.parse(`${day}T12:00:00.5Z`),
-        );
+        const wallMs = Date.parse(`${day}T12:00:00.5Z`);
+        const { headers } = await requestAfter(pattern, body, await signer(), wallMs);
         assert.equal(headers['x-amz-security-token'], sessionToken);
         assert.equal(headers['content-length'], String(Buffer.byteLength(body)));
         assert.equal(headers['x-amz-date'], `${day.replaceAll('-', '')}T120000Z`);
@@ -174,8 +183,8 @@ describe('signing after the pattern of the SDK', () => {
     assert.equal(patternOf({ ...CALL, path: '/x' }), undefined);
     assert.equal(patternOf({ ...CALL, query: { a: 'b' } }), undefined);
     assert.equal(patternOf({ ...CALL, headers: {} }), undefined);
-    const { host: _, ...headers } = CALL.headers;
-    assert.equal(patternOf({ ...CALL, headers }), undefined);
+    const authorization = 'AWS4-ECDSA-P256-SHA256 Credential=AK/20261126/kms/aws4_request';
+    assert.equal(patternOf({ ...CALL, headers: { authorization } }), undefined);
   });
 
   it('is left to the SDK when the pattern is old, or the input unusual', async () => {
@@ -184,7 +193,7 @@ describe('signing after the pattern of the SDK', () => {
     const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: SECRETS.AKIDEXAMPLE };
     const quick = new QuickSign({
       connections,
-      credentials: async () => credentials,
+      signer: signerWith(credentials),
       clockOffsetMs: () => 0,
       nowMs: () => nowMs,
     });
