@@ -19,8 +19,6 @@ const PERMISSIVE: ReadonlySet<string> = new Set([
   'MIT-0',
   'Unlicense',
 ]);
-/** Tools that are never shipped may also be under Python's licence. */
-const PERMISSIVE_FOR_TOOLS: ReadonlySet<string> = new Set(['PSF-2.0', 'Python-2.0']);
 
 const root = join(import.meta.dirname, '..');
 const manifest = readManifest(root);
@@ -37,7 +35,7 @@ for (const [place, locked] of lock) {
   const licence = licenceOf(place);
   const kind = locked.dev === true ? 'tools' : 'shipped';
   counts.set(`${kind}: ${licence}`, (counts.get(`${kind}: ${licence}`) ?? 0) + 1);
-  if (!isAllowed(licence, locked.dev === true)) {
+  if (!isAllowed(licence)) {
     faults.push(`${place}: the licence "${licence}" is not on the list in scripts/licences.ts`);
   }
 }
@@ -54,8 +52,8 @@ function licenceOf(place: string): string {
 }
 
 /** SPDX expressions of one level: `A OR B` needs one good one, `A AND B` both. */
-function isAllowed(expression: string, isTool: boolean): boolean {
-  const isGood = (id: string) => PERMISSIVE.has(id) || (isTool && PERMISSIVE_FOR_TOOLS.has(id));
+function isAllowed(expression: string): boolean {
+  const isGood = (id: string) => PERMISSIVE.has(id);
   const bare = expression.replace(/[()]/g, '');
   if (bare.includes(' OR ')) return bare.split(' OR ').some(isGood);
   return bare.split(' AND ').every(isGood);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   Document,
   isAlias,
@@ -13,7 +14,7 @@ import { errorMessage } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 import { KeysError } from './keys-error.ts';
 import { MANIFEST_VERSION, type Manifest, type ManifestDomain } from './manifest.ts';
-import { parsePlainYaml } from './plain-yaml.ts';
+import { loadQuickly } from './quick-yaml.ts';
 import { readManifest } from './read-manifest.ts';
 import { type SchemaPath, SchemaReader } from './schema-reader.ts';
 import { spliceDomain } from './splice-manifest.ts';
@@ -50,17 +51,20 @@ export interface ManifestSource {
  * @throws KeysError `manifest-invalid`, with file, line, place and reason of up to 20 problems
  */
 export function parseManifest(text: string, file: string): ManifestSource {
-  const plain = parsePlainYaml(text);
-  if (plain !== undefined) {
-    const reader = new SchemaReader();
-    const manifest = readManifest(plain.root, reader);
-    if (reader.problems.length === 0) return { manifest, text };
-  }
-  return { manifest: parseByLibrary(text, file), text };
+  return { manifest: parseQuickly(text) ?? parseThoroughly(text, file), text };
+}
+
+/** @returns undefined: whether it is wrong, and where, takes the other way to find out */
+export function parseQuickly(text: string): Manifest | undefined {
+  const root = loadQuickly(text);
+  if (root === undefined) return undefined;
+  const reader = new SchemaReader();
+  const manifest = readManifest(root, reader);
+  return reader.problems.length === 0 ? manifest : undefined;
 }
 
 /** Any YAML; and what is wrong with it, with its line. */
-export function parseByLibrary(text: string, file: string): Manifest {
+export function parseThoroughly(text: string, file: string): Manifest {
   const lines = new LineCounter();
   let document: Document;
   let root: unknown;
@@ -107,24 +111,38 @@ export function renderManifest(
   generation: number,
   changed: ManifestDomain,
 ): string {
-  const plain = parsePlainYaml(source.text);
-  const entry = { [changed.domain]: plainDomain(changed) };
-  const spliced =
-    plain === undefined
-      ? undefined
-      : spliceDomain(plain, generation, changed.domain, linesOf(new Document(entry)));
-  return spliced ?? renderByLibrary(source, generation, changed);
+  return changeQuickly(source, generation, changed) ?? changeTree(source, generation, changed);
+}
+
+/**
+ * Puts new lines in place of old ones, and reads the whole again.
+ *
+ * @returns undefined where the text is laid out otherwise than we do it
+ */
+export function changeQuickly(
+  { text, manifest }: ManifestSource,
+  generation: number,
+  changed: ManifestDomain,
+): string | undefined {
+  const entry = linesOf(new Document({ [changed.domain]: plainDomain(changed) }));
+  const spliced = spliceDomain(text, generation, entry);
+  const found = spliced === undefined ? undefined : parseQuickly(spliced);
+  const domains = [...manifest.domains];
+  const at = domains.findIndex(({ domain }) => domain === changed.domain);
+  domains.splice(at < 0 ? domains.length : at, 1, changed);
+  // What is undefined is not written.
+  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+  const isRight =
+    found !== undefined && isDeepStrictEqual(plain(found), plain({ generation, domains }));
+  return isRight ? spliced : undefined;
 }
 
 function linesOf(document: Document): readonly string[] {
   return document.toString(PRINT_OPTIONS).trimEnd().split('\n');
 }
 
-function renderByLibrary(
-  source: ManifestSource,
-  generation: number,
-  changed: ManifestDomain,
-): string {
+/** By the tree of the text, which keeps comments where they are. */
+function changeTree(source: ManifestSource, generation: number, changed: ManifestDomain): string {
   const document = parseDocument(source.text, YAML_OPTIONS);
   document.set('generation', generation);
   const domains = document.get('domains', true);

@@ -1,45 +1,40 @@
-import type { LineSpan, PlainYaml } from './plain-yaml.ts';
-
-/** Blanks before a domain's name, and before what stands below it. */
-const INDENT = 2;
+/** Blanks before a domain's name, in manifests as we write them. */
+const INDENT = '  ';
 
 /**
- * Puts one domain into the text of a manifest, line by line: nothing else in it is touched.
+ * Puts one domain into the text of a manifest, line by line: nothing else in it is touched. It knows
+ * how our own manifests are laid out, and no YAML: whoever uses the result reads it first.
  *
  * @param entry the lines of the domain, name first, as if it stood alone
  * @returns undefined where the text is not laid out as our own are
  */
 export function spliceDomain(
-  plain: PlainYaml,
+  text: string,
   generation: number,
-  domain: string,
   entry: readonly string[],
 ): string | undefined {
-  const number = plain.entries.get('generation');
-  const domains = plain.entries.get('domains');
-  if (number === undefined || domains === undefined) return undefined;
-  const place = placeOf(plain, domains, domain);
-  if (place === undefined) return undefined;
-  const lines = [...plain.lines];
-  const edits = [
-    { ...number, lines: [`generation: ${generation}`] },
-    { ...place, lines: entry.map((line) => `${' '.repeat(INDENT)}${line}`) },
-  ];
-  const isEmpty = lines[domains.start] !== 'domains:';
-  if (isEmpty) edits.push({ start: domains.start, end: domains.start + 1, lines: ['domains:'] });
-  // From the end, so that no edit moves the lines of another.
-  for (const { start, end, lines: changed } of edits.sort((a, b) => b.start - a.start)) {
-    lines.splice(start, end - start, ...changed);
-  }
+  const lines = text.split('\n');
+  const number = lines.findIndex((line) => /^generation: \d+$/.test(line));
+  const domains = lines.findIndex((line) => /^domains:(?: \{\})?$/.test(line));
+  if (number < 0 || domains < 0) return undefined;
+  lines[number] = `generation: ${generation}`;
+  lines[domains] = 'domains:';
+  const name = `${INDENT}${entry[0]}`;
+  const known = lines.indexOf(name, domains);
+  const start = known < 0 ? endOf(lines, domains, 0) : known;
+  const end = known < 0 ? start : endOf(lines, known, INDENT.length);
+  lines.splice(start, end - start, ...entry.map((line) => `${INDENT}${line}`));
   return lines.join('\n');
 }
 
-/** Where the domain stands, or where it goes: behind the last one. */
-function placeOf(plain: PlainYaml, domains: LineSpan, domain: string): LineSpan | undefined {
-  const known = plain.inner.get('domains');
-  const first = known?.values().next().value;
-  if (first === undefined) return { start: domains.end, end: domains.end };
-  const line = plain.lines[first.start] ?? '';
-  if (line.search(/[^ ]/) !== INDENT) return undefined;
-  return known?.get(domain) ?? { start: domains.end, end: domains.end };
+/** The line behind what stands below a line; comments and empty lines at its end are the next one's. */
+function endOf(lines: readonly string[], start: number, indent: number): number {
+  let end = start + 1;
+  for (let at = end; at < lines.length; at += 1) {
+    const line = lines[at] ?? '';
+    if (/^ *(?:#|$)/.test(line)) continue;
+    if (line.search(/[^ ]/) <= indent) break;
+    end = at + 1;
+  }
+  return end;
 }
