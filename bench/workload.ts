@@ -123,15 +123,20 @@ export async function signatureCpuMs(signature: SignatureKind, quick: boolean): 
  */
 const WARM_UP_MESSAGES = 20_000;
 
-/** Brings a fresh relay into its steady state, for both kinds of keys. */
-export async function warmUp(stage: Stage, port: number): Promise<void> {
+/**
+ * Brings a fresh relay into its steady state, for both kinds of keys.
+ *
+ * @param reconnect a connection for each message, as the row has it that comes
+ */
+export async function warmUp(stage: Stage, port: number, reconnect = false): Promise<void> {
   for (const signature of ['ed25519', 'rsa'] as const) {
-    await closedLoop(stage, port, {
+    const load: Load = {
       message: MESSAGES['1KB'],
       sessions: 20,
       messages: WARM_UP_MESSAGES / (stage.quick ? 40 : 2),
       signature,
       to: 'sink.example',
-    });
+    };
+    await closedLoop(stage, port, load, reconnect);
   }
 }
