@@ -123,19 +123,25 @@ export async function signatureCpuMs(signature: SignatureKind, quick: boolean): 
  */
 const WARM_UP_MESSAGES = 20_000;
 
-/** Brings a fresh relay into its steady state, for each kind of key. */
+/**
+ * Brings a fresh relay into its steady state, for each kind of key.
+ *
+ * @param options.reconnect a connection for each message, as the row has it that comes
+ */
 export async function warmUp(
   stage: Stage,
   port: number,
-  signatures: readonly SignatureKind[] = ['ed25519', 'rsa'],
+  options: { readonly signatures?: readonly SignatureKind[]; readonly reconnect?: boolean } = {},
 ): Promise<void> {
+  const { signatures = ['ed25519', 'rsa'], reconnect = false } = options;
   for (const signature of signatures) {
-    await closedLoop(stage, port, {
+    const load: Load = {
       message: MESSAGES['1KB'],
       sessions: 20,
       messages: WARM_UP_MESSAGES / (stage.quick ? 20 : 1) / signatures.length,
       signature,
       to: 'sink.example',
-    });
+    };
+    await closedLoop(stage, port, load, reconnect);
   }
 }

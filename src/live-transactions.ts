@@ -1,5 +1,6 @@
 import type { Clock } from './base/clock.ts';
 import type { Log } from './base/log.ts';
+import { newId } from './base/new-id.ts';
 import type { Config } from './config/config.ts';
 import type { Client } from './mail/client.ts';
 import { DEFAULT_MAX_FIELDS } from './mail/header-collector.ts';
@@ -16,7 +17,6 @@ import { canonicalizations, type SignatureOptions } from './sign/dkim-signature.
 import { HeaderSelection } from './sign/header-selection.ts';
 import type { Spool } from './spool/spool.ts';
 import { LiveTransaction, type TransactionParts } from './transaction.ts';
-import { newTransactionId } from './transaction-id.ts';
 
 /** What all transactions of a server share. */
 export interface LiveParts {
@@ -75,7 +75,7 @@ export class LiveTransactions implements TransactionFactory {
   }
 
   #begin(client: Client, parts: TransactionParts): LiveTransaction {
-    const transaction = new LiveTransaction(newTransactionId(this.#clock), client, parts);
+    const transaction = new LiveTransaction(newId(this.#clock), client, parts);
     this.#running.add(transaction);
     return transaction;
   }

@@ -16,7 +16,8 @@ export interface CommandSession {
   handler_STARTTLS(line: Buffer, done: () => void): void;
   handler_AUTH(line: Buffer, done: () => void): void;
   send(code: number, text: string): void;
-  close(): void;
+  /** Closes a connection from which nothing is awaited any more. */
+  hangUp(): void;
 }
 
 /** One command as it was given. */
@@ -137,7 +138,7 @@ function reset(session: CommandSession): Reply {
 function quit({ session }: CommandCall): 'taken' {
   session.exchange.abort('quit');
   session.send(221, 'Bye');
-  session.close();
+  session.hangUp();
   return 'taken';
 }
 

@@ -7,6 +7,7 @@ import {
   type SMTPServerSession,
 } from 'smtp-server';
 import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { newId } from '../base/new-id.ts';
 import { plainAddress } from './allow-list.ts';
 import { Session } from './session.ts';
 import type { SessionHost } from './session-host.ts';
@@ -65,6 +66,14 @@ export class SessionServer extends SMTPServer {
     this.server.prependListener('connection', (socket: Socket) => socket.on('error', () => {}));
     // Sockets that break off, failed handshakes: the session is over, nobody needs to act.
     this.on('error', (error: Error) => host.event('socket-error', { error: error.message }));
+  }
+
+  /** Stock: the kernel is asked for random octets, and a turn of the event loop, for each connection. */
+  override _handleProxy(
+    _socket: Socket,
+    callback: (error: Error | null, options: { readonly id: string }) => void,
+  ): void {
+    callback(null, { id: newId(this.#host.clock) });
   }
 
   override connect(socket: Socket, options?: SMTPConnectionOptions): void {

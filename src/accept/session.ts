@@ -221,6 +221,15 @@ export class Session extends SMTPConnection {
     super.close();
   }
 
+  /**
+   * After QUIT. Many clients are gone by then (Postfix does not wait for 221), which would be an
+   * error, made with its stack, on a socket that still reads.
+   */
+  hangUp(): void {
+    this.close();
+    this._socket.destroySoon();
+  }
+
   override _onClose(): void {
     this.#lost();
     this.#host.closed(this);

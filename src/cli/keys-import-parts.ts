@@ -1,39 +1,15 @@
 import { getServers } from 'node:dns';
-import { type Clock, systemClock } from '../base/clock.ts';
-import { StubResolver } from '../base/resolver.ts';
+import { systemClock } from '../base/clock.ts';
+import { type DnsSettings, seenOptions } from '../keys/dns/seen-options.ts';
 import { authoritativeRecords, type StandingRecords } from '../keys/import/standing-record.ts';
-
-/** The slice of the configuration that these need. */
-interface ImportSettings {
-  readonly dns: {
-    readonly servers: readonly string[];
-    readonly timeoutMs: number;
-    readonly attempts: number;
-  };
-}
 
 /** What `keys import` uses besides the others; without one, what needs it is refused. */
 export interface KeysImportParts {
   /** Asks the zone's own servers for the record that stands at a name. */
-  openStanding?(settings: ImportSettings): { readonly records: StandingRecords; close(): void };
+  openStanding?(settings: { readonly dns: DnsSettings }): StandingRecords;
 }
 
 /** The machine's own. */
 export const SYSTEM_IMPORT_PARTS: KeysImportParts = {
-  openStanding: ({ dns }) => standingAt(dns, systemClock),
+  openStanding: ({ dns }) => authoritativeRecords(seenOptions(dns, getServers(), systemClock)),
 };
-
-function standingAt(dns: ImportSettings['dns'], clock: Clock) {
-  const { timeoutMs, attempts } = dns;
-  const resolver = new StubResolver({
-    servers: dns.servers.length > 0 ? dns.servers : getServers(),
-    timeoutMs,
-    attempts,
-    cacheEntries: 100,
-    maxTtlS: 60, // one run asks each name once
-    maxNegativeTtlS: 60,
-    clock,
-  });
-  const records = authoritativeRecords({ resolver, clock, timeoutMs, attempts });
-  return { records, close: () => resolver.close() };
-}

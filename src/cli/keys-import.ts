@@ -97,14 +97,12 @@ export const addKeysImport: AddKeysCommand = (parent, context, parts) => {
             return await runForm(run, form, options, {
               lookup,
               standing:
-                standing?.records ??
-                (async () => ({ kind: 'unknown', reason: 'the zone cannot be asked' })),
+                standing ?? (async () => ({ kind: 'unknown', reason: 'the zone cannot be asked' })),
               journal: run.access.journal,
               clock: run.access.clock,
               caller: callerName(),
             });
           } finally {
-            standing?.close();
             lookup.close();
           }
         });

@@ -1,5 +1,6 @@
-import type { Clock } from '../../base/clock.ts';
-import { type Resolver, StubResolver } from '../../base/resolver.ts';
+import { type AuthorityOptions, withinBounds } from '../dns/authority-bounds.ts';
+import { type Asked, isOutOfReach } from '../dns/authority-queries.ts';
+import { speaksForZone } from '../dns/zone-cut.ts';
 
 /** The TXT record at a name as the zone's own servers give it: what a publisher would replace. */
 export type StandingRecord =
@@ -16,87 +17,51 @@ export type StandingRecord =
 /** Asks for the record that stands at a name. Failures are values. */
 export type StandingRecords = (name: string) => Promise<StandingRecord>;
 
-export interface AuthorityOptions {
-  /** Finds the zone's servers. */
-  readonly resolver: Resolver;
-  readonly clock: Clock;
-  readonly timeoutMs: number;
-  readonly attempts: number;
-  /** Where an address is asked; port 53 by default. */
-  readonly serverAt?: (address: string) => string;
-}
-
-/** Addresses of servers that are asked; zones with more have them answer alike. */
-const MAX_ADDRESSES = 16;
-/** Longer than any TTL that DNS is run with: nothing is cut. */
-const MAX_TTL_S = 604_800;
-
 /**
- * Asks all addresses of the authoritative servers of the zone that holds the name; all that answer
- * must agree.
+ * Asks all addresses of the authoritative servers of the zone that holds the name; all that can be
+ * reached from here must agree.
  */
 export function authoritativeRecords(options: AuthorityOptions): StandingRecords {
-  return async (name) => {
-    const addresses = await authorities(options.resolver, name);
-    if (addresses.length === 0) return unknown('the name servers of its zone were not found');
-    const answers = await Promise.all(addresses.map((address) => askAt(options, address, name)));
-    const [first, ...others] = answers;
-    if (first === undefined) return unknown('no name server was asked');
-    const different = others.find((answer) => JSON.stringify(answer) !== JSON.stringify(first));
-    if (different === undefined) return first;
-    const failed = answers.find((answer) => answer.kind === 'unknown');
-    return failed ?? unknown('the name servers of its zone do not agree');
-  };
+  return async (name) =>
+    await withinBounds(options, async ({ queries, walk, hasIpv6 }) => {
+      const { holder } = await walk.walk(name);
+      const servers = holder.servers.filter(({ server }) => !isOutOfReach(server.address, hasIpv6));
+      if (servers.length === 0) return unknown('the name servers of its zone were not found');
+      const answers = await Promise.all(
+        servers.map(async ({ server }) => {
+          const asked = await queries.ask(server, { name, type: 'TXT' });
+          return readStanding(name, server.address, asked);
+        }),
+      );
+      const [first, ...others] = answers;
+      if (first === undefined) return unknown('no name server was asked');
+      const different = others.find((answer) => JSON.stringify(answer) !== JSON.stringify(first));
+      if (different === undefined) return first;
+      const failed = answers.find((answer) => answer.kind === 'unknown');
+      return failed ?? unknown('the name servers of its zone do not agree');
+    });
 }
 
-async function authorities(resolver: Resolver, name: string): Promise<readonly string[]> {
-  for (let zone = name; zone.includes('.'); zone = zone.slice(zone.indexOf('.') + 1)) {
-    const answer = await resolver.resolve(zone, 'NS');
-    if (answer.kind !== 'records' || answer.name !== zone) continue;
-    const lists = await Promise.all(
-      answer.records.flatMap((host) => [
-        resolver.resolve(host, 'A'),
-        resolver.resolve(host, 'AAAA'),
-      ]),
-    );
-    const found = lists.flatMap((list) => (list.kind === 'records' ? list.records : []));
-    return [...new Set(found)].slice(0, MAX_ADDRESSES);
+function readStanding(name: string, address: string, asked: Asked): StandingRecord {
+  if (asked.kind === 'unreachable') return unknown(`${address}: ${asked.detail}`);
+  const { answers, rcode } = asked.reply;
+  const alias = answers.find((record) => record.type === 'CNAME' && record.name === name);
+  if (alias?.type === 'CNAME') {
+    return { kind: 'alias', reason: `an alias (CNAME) to ${alias.data} stands there` };
   }
-  return [];
-}
-
-async function askAt(
-  options: AuthorityOptions,
-  address: string,
-  name: string,
-): Promise<StandingRecord> {
-  const { clock, timeoutMs, attempts } = options;
-  const server = options.serverAt?.(address) ?? (address.includes(':') ? `[${address}]` : address);
-  const stub = new StubResolver({
-    servers: [server],
-    timeoutMs,
-    attempts,
-    cacheEntries: 4,
-    maxTtlS: MAX_TTL_S,
-    maxNegativeTtlS: 1,
-    clock,
-  });
-  try {
-    const answer = await stub.resolve(name, 'TXT');
-    if (answer.kind === 'failure') return unknown(`${address}: ${answer.detail}`);
-    if (answer.name !== name) {
-      return { kind: 'alias', reason: `an alias (CNAME) to ${answer.name} stands there` };
-    }
-    if (answer.kind !== 'records') return { kind: 'none', reason: 'there is no TXT record' };
-    const [record, ...others] = answer.records;
-    if (record === undefined || others.length > 0) {
-      return { kind: 'several', reason: `${answer.records.length} TXT records stand there` };
-    }
-    const strings = record.map((text) => text.toString('latin1'));
-    return { kind: 'one', strings, ttlS: answer.ttlS };
-  } finally {
-    stub.close();
+  if (!speaksForZone(asked.reply)) {
+    return unknown(`${address}: it does not answer for the zone (${rcode})`);
   }
+  const records = answers.flatMap((record) =>
+    record.type === 'TXT' && record.name === name ? [record] : [],
+  );
+  const [record, ...others] = records;
+  if (record === undefined) return { kind: 'none', reason: 'there is no TXT record' };
+  if (others.length > 0) {
+    return { kind: 'several', reason: `${records.length} TXT records stand there` };
+  }
+  const strings = record.data.map((text) => text.toString('latin1'));
+  return { kind: 'one', strings, ttlS: record.ttlS };
 }
 
 function unknown(reason: string): StandingRecord {

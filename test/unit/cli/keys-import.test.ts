@@ -57,14 +57,11 @@ describe('keys import', () => {
     const parts: Pick<KeysParts, 'clock' | 'openLookup' | 'openStanding'> = {
       clock: systemClock,
       openLookup: () => ({ txt: (name) => dns.txt(name), close: () => {} }),
-      openStanding: () => ({
-        records: async (name) => {
-          const answer = await dns.txt(name);
-          if (answer.kind !== 'found') return { kind: 'none', reason: 'there is no TXT record' };
-          return { kind: 'one', strings: answer.texts, ttlS: 600 };
-        },
-        close: () => {},
-      }),
+      openStanding: () => async (name) => {
+        const answer = await dns.txt(name);
+        if (answer.kind !== 'found') return { kind: 'none', reason: 'there is no TXT record' };
+        return { kind: 'one', strings: answer.texts, ttlS: 600 };
+      },
     };
     const loadConfig = async () => ({
       keys: place,

@@ -17,6 +17,7 @@ import { type KeyringAccess, keyringAccess } from '../../../../src/keys/keyring-
 import { resolverTxtLookup } from '../../../../src/keys/txt-lookup.ts';
 import { type Bind, startBind } from '../../../support/bind.ts';
 import { startDns } from '../../../support/dns.ts';
+import { freePort } from '../../../support/free-port.ts';
 import {
   type KeyringPlace,
   makeKeyringPlace,
@@ -61,18 +62,21 @@ describe('import with --adopt-record', () => {
     access = keyringAccess(place, clock);
     journal = [];
     resolver = resolverAt(bind.server);
-    standing = authoritativeRecords({
-      resolver,
-      clock,
-      timeoutMs: 2000,
-      attempts: 2,
-      serverAt: (address) => `${address}:${bind.port}`,
-    });
+    standing = standingAt([bind], 2000);
   });
   afterEach(async () => {
     resolver.close();
     await removeKeyringPlace(place);
   });
+
+  /** The zone's servers are found by a hint. */
+  function standingAt(
+    servers: readonly { readonly address: string; readonly port: number }[],
+    timeoutMs: number,
+  ): StandingRecords {
+    const hints = [{ zone: 'example.test', servers }];
+    return authoritativeRecords({ hints, clock, timeoutMs, attempts: 1 });
+  }
 
   function resolverAt(server: string): StubResolver {
     const limits = { cacheEntries: 100, maxTtlS: 60, maxNegativeTtlS: 60 };
@@ -189,27 +193,19 @@ describe('import with --adopt-record', () => {
   it('refuses when the servers of the zone do not agree, or one does not answer', async () => {
     const one = await startDns({}, { ttlS: 1800 });
     const other = await startDns({}, { ttlS: 1800 });
-    const finder = resolverAt(one.server);
     try {
       for (const server of [one, other]) {
-        server.set('example.test', 'NS', ['ns.example.test']);
-        server.set('ns.example.test', 'A', ['192.0.2.1', '192.0.2.2']);
         server.set('mail._domainkey.example.test', 'TXT', [STRINGS]);
       }
-      standing = authoritativeRecords({
-        resolver: finder,
-        clock,
-        timeoutMs: 200,
-        attempts: 1,
-        serverAt: (address) => (address.endsWith('1') ? one.server : other.server),
-      });
+      standing = standingAt([one, other], 200);
       assert.equal((await standing('mail._domainkey.example.test')).kind, 'one');
       other.set('mail._domainkey.example.test', 'TXT', [['v=DKIM1; p=']]);
       await assert.rejects(adopt('mail'), /do not agree/);
       other.fault('mail._domainkey.example.test', 'refused');
-      await assert.rejects(adopt('mail'), /192\.0\.2\.2: /);
+      await assert.rejects(adopt('mail'), /127\.0\.0\.1: it does not answer for the zone/);
+      standing = standingAt([one, { address: '127.0.0.1', port: await freePort() }], 200);
+      await assert.rejects(adopt('mail'), /127\.0\.0\.1: (?!it does not)/);
     } finally {
-      finder.close();
       await one.close();
       await other.close();
     }
