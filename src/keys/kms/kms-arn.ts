@@ -21,5 +21,6 @@ export function parseKmsArn(text: string): KmsArn | undefined {
 
 /** The ARN of the same multi-Region key in another Region. */
 export function arnIn(arn: string, region: string): string {
+  if (arn.includes(`:kms:${region}:`)) return arn;
   return arn.replace(/^(arn:[^:]+:kms:)[^:]+/, `$1${region}`);
 }
