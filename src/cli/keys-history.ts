@@ -21,10 +21,16 @@ export const addKeysHistory: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON, one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: { readonly json: boolean }) => {
-      const named = { json: options.json, command: 'keys history', mayBeEmpty: true };
+      const named = {
+        json: options.json,
+        command: 'keys history',
+        mayBeEmpty: true,
+        readOnly: true,
+      };
       await runLifecycleCommand(context, parts, named, async ({ access }) => {
         let count = 0;
         for await (const entry of access.journal.read(domain === undefined ? {} : { domain })) {
+          if (access.interruption?.signal.aborted === true) break;
           count += 1;
           context.stdout(`${options.json ? JSON.stringify(entry) : entryText(entry)}\n`);
         }

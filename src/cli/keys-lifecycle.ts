@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { printable } from '../base/printable.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import type { KeyringSnapshot } from '../keys/keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys/keys-error.ts';
@@ -11,6 +12,7 @@ import type { StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
 import { DEFAULT_TTL_S, type ManifestDomain } from '../keys/manifest.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
+import { EarlyEnd } from './interruption.ts';
 import {
   type KeysParts,
   type KeysRun,
@@ -29,27 +31,55 @@ export interface LifecycleRun extends Omit<KeysRun, 'access'> {
   work(domain: string, wishes?: Partial<StepWishes>): StepWork;
 }
 
+export interface LifecycleOptions {
+  readonly json: boolean;
+  /** For the journal, e.g. `keys rotate`. */
+  readonly command: string;
+  /** It begins with an empty keyring where there is none. */
+  readonly mayBeEmpty?: boolean;
+  /** It changes nothing: a signal may end it at any point. */
+  readonly readOnly?: boolean;
+}
+
 /** Runs the action of a command about the life of keys. */
 export async function runLifecycleCommand(
   context: CliContext<KeysSettings>,
   parts: KeysParts,
-  options: { readonly json: boolean; readonly command: string; readonly mayBeEmpty?: boolean },
+  options: LifecycleOptions,
   action: (run: LifecycleRun) => Promise<ExitCode>,
 ): Promise<void> {
-  await runKeysCommand(context, parts, options.json, async (run) => {
-    const progress = (text: string) => context.stderr(`${text}\n`);
-    const opened = await parts.openLifecycle(run.settings, {
-      command: options.command,
-      progress,
-      keyring: run.access,
+  const { command } = options;
+  const progress = (text: string) => context.stderr(`${printable(text, MAX_LINE)}\n`);
+  const listening = parts.listenForEarlyEnd?.(options.readOnly === true ? undefined : progress);
+  const earlyEnd = listening?.earlyEnd ?? new EarlyEnd();
+  try {
+    await runKeysCommand(context, parts, options.json, async (run) => {
+      const keyring = run.access;
+      const opened = await parts.openLifecycle(run.settings, {
+        ...{ command, progress, earlyEnd, keyring },
+      });
+      try {
+        const code = await action(await lifecycleRun(run, opened, options.mayBeEmpty === true));
+        return codeAfter(earlyEnd, code, progress);
+      } finally {
+        opened.close();
+      }
     });
-    try {
-      return await action(await lifecycleRun(run, opened, options.mayBeEmpty === true));
-    } finally {
-      opened.close();
-    }
-  });
+  } finally {
+    listening?.close();
+  }
 }
+
+/** That something was left undone counts for more than how the rest went. */
+function codeAfter(earlyEnd: EarlyEnd, code: ExitCode, progress: (text: string) => void): ExitCode {
+  const { outcome } = earlyEnd;
+  if (outcome === undefined) return code;
+  progress(`ended early (${outcome.cause}); the same command goes on from here`);
+  return outcome.code;
+}
+
+/** Of progress, in characters. */
+const MAX_LINE = 4000;
 
 async function lifecycleRun(
   run: KeysRun,

@@ -33,7 +33,7 @@ export const addKeysOrphans: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (options: OrphansOptions) => {
-      const named = { json: options.json, command: 'keys orphans' };
+      const named = { json: options.json, command: 'keys orphans', readOnly: true };
       await runLifecycleCommand(context, parts, named, async (run) => listOrphans(run, options));
     });
 };

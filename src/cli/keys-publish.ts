@@ -17,6 +17,7 @@ export const addKeysPublish = stepCommand({
   help: HELP,
   reason: false,
   adoptRecord: true,
+  nothing: 'no key is in state created',
   plan: 'the DNS record is written',
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['created']).map((key) => key.selector),

@@ -18,6 +18,7 @@ export const addKeysRetire = stepCommand({
   reason: false,
   selectorNeeded: true,
   force: 'even if no RSA key is left: mail is then deferred (451), or not verified by many',
+  nothing: 'the key is not active',
   plan: 'the key signs no more; its record stays',
   choose: (entry, selectors) => chooseKeys(entry, selectors, ['active']).map((key) => key.selector),
   run: retireKeys,

@@ -3,6 +3,7 @@ import type { KeyAlgorithm } from '../keys/key-algorithm.ts';
 import type { Advance, AdvanceOptions } from '../keys/lifecycle/advance.ts';
 import type { StepWishes } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { ignoredServers } from './keys-ignore-server.ts';
 import type { LifecycleRun } from './keys-lifecycle.ts';
 import { exitCodeOf, nextJson, nextText, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
@@ -21,6 +22,8 @@ export interface RotateOptions {
   readonly stopAfterFailures: number;
   readonly dryRun: boolean;
   readonly json: boolean;
+  readonly ignoreServer?: readonly string[];
+  readonly reason?: string;
 }
 
 /** Between two looks at DNS. */
@@ -33,6 +36,7 @@ export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
     algorithms: (algorithm ?? []).map((row) => row.name),
     backend,
     force,
+    seen: ignoredServers(options),
     ...(ttl === undefined ? {} : { ttlS: ttl }),
   };
 }

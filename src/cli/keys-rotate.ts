@@ -5,6 +5,7 @@ import { stepsNow } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
 import { algorithmArgument } from './keys-create.ts';
+import { addIgnoreServer, noteIgnored, refuseIgnoredWithoutReason } from './keys-ignore-server.ts';
 import {
   countArgument,
   durationArgument,
@@ -25,7 +26,8 @@ import { nextJson, nextText } from './keys-step-report.ts';
 const HELP = `
 Makes new keys, publishes their records, waits until DNS shows them everywhere, and lets them sign. Then it
 says when the old keys will be withdrawn and destroyed, and ends: "rotate --due --step", run by a scheduled
-job, does that when it is due. It may be killed at any point and run again; twenty at once do the work once.
+job, does that when it is due. It may be interrupted at any point and run again: it goes on with the same
+keys. Twenty at once do the work once.
 
   waxseal keys rotate example.com                 all the way to new keys that sign, waiting for DNS
   waxseal keys rotate example.com --step          what can be done now, without waiting
@@ -36,15 +38,18 @@ job, does that when it is due. It may be killed at any point and run again; twen
 steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
 canary; the others only after one has gone well. --max spreads the work over several runs.
 
+--ignore-server ADDRESS leaves out a name server that is known to be broken, with --reason for the journal.
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 a step is left to you (the message says
-what to do), 4 waiting: not seen in DNS yet, or not due
+what to do), 4 waiting: not seen in DNS yet, or not due. With --due waiting is nothing to tell of: the next run
+goes on, and the code is 0. 130 and the like: interrupted; the next run goes on
 `;
 
 const DEFAULT_TIMEOUT_MS = 7_200_000;
 
 /** `keys rotate [DOMAIN]` */
 export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const rotating = parent
     .command('rotate')
     .summary('new keys for a domain, all the way; or all that is due')
     .description('Rotates the keys of a domain, or takes the steps that are due for all domains.')
@@ -71,13 +76,16 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       countArgument,
       5,
     )
-    .option('--dry-run', 'say what would be done, and do nothing', false)
+    .option('--dry-run', 'say what would be done, and do nothing', false);
+  addIgnoreServer(rotating, false);
+  rotating
     .option('--json', 'print JSON; with --due one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: RotateOptions, command) => {
       if ((domain === undefined) !== options.due) {
         command.error('error: name a domain, or say --due for all that need it');
       }
+      refuseIgnoredWithoutReason(command, options);
       const named = { json: options.json, command: 'keys rotate', mayBeEmpty: !options.due };
       await runLifecycleCommand(context, parts, named, async (run) =>
         domain === undefined
@@ -102,8 +110,10 @@ async function rotateOne(
     const steps = await stepsNow(work, entry);
     if (run.json) run.context.stdout(jsonText({ domain, next: steps.map(nextJson) }));
     else for (const step of steps) run.context.stdout(`${nextText(domain, step)}\n`);
+    if (!run.json && steps.length === 0) run.context.stdout(`${domain}: nothing to do now\n`);
     return EXIT.ok;
   }
+  await noteIgnored(run.access, domain, options);
   const advanced = await advance(work, entry, advanceOptions(options));
   if (run.json) run.context.stdout(jsonText(advanceJson(domain, advanced)));
   else writeAdvance(run, domain, advanced, options.step);

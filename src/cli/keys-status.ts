@@ -49,13 +49,14 @@ export const addKeysStatus: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON, one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: StatusOptions) => {
-      const named = { json: options.json, command: 'keys status' };
+      const named = { json: options.json, command: 'keys status', readOnly: true };
       await runLifecycleCommand(context, parts, named, async (run) => {
         for (let current = run; ; ) {
           const code = await status(current, domain, options);
           if (options.watch === undefined) return code;
           const { watch } = options;
           await run.access.sleep(watch === true ? DEFAULT_WATCH_MS : Math.max(1000, watch));
+          if (run.access.interruption?.signal.aborted === true) return code;
           if (context.isTty) context.stdout('\u001b[H\u001b[2J'); // home, and clear
           current = { ...run, snapshot: await run.access.store.read() };
         }

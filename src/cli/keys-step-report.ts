@@ -32,9 +32,13 @@ const RESULT_CODES: Readonly<Record<StepResult['kind'], ExitCode>> = {
 
 /** The code that says most: a person must act, else it failed, else it waits. */
 export function exitCodeOf(results: readonly StepResult[]): ExitCode {
+  return worstCode(results.map(({ kind }) => RESULT_CODES[kind]));
+}
+
+/** The one of several codes that says most. */
+export function worstCode(codes: readonly ExitCode[]): ExitCode {
   const order = [EXIT.refused, EXIT.failed, EXIT.waiting];
-  const codes = new Set(results.map(({ kind }) => RESULT_CODES[kind]));
-  return order.find((code) => codes.has(code)) ?? EXIT.ok;
+  return order.find((code) => codes.includes(code)) ?? EXIT.ok;
 }
 
 /** What was done goes to standard output; what is missing, with the way on, to standard error. */
@@ -81,7 +85,8 @@ export function outcomeJson({ domain, step, selectors, result, notes }: StepOutc
 /** What lies ahead, one line a step. */
 export function nextText(domain: string, step: NextStep): string {
   const keys = step.selectors.join(', ');
-  const subject = `${domain}: ${step.step}${keys === '' ? '' : ` ${keys}`}`;
+  const what = keys === '' ? (step.algorithms ?? []).join(', ') : keys;
+  const subject = `${domain}: ${step.step}${what === '' ? '' : ` ${what}`}`;
   switch (step.kind) {
     case 'due':
       return `${subject}: due now`;
@@ -105,7 +110,8 @@ export function nextJson(step: NextStep) {
   };
 }
 
-function timeJson(wallMs: number | undefined): string | null {
+/** ISO 8601, or null where nobody knows. */
+export function timeJson(wallMs: number | undefined): string | null {
   return wallMs === undefined ? null : new Date(wallMs).toISOString();
 }
 

@@ -12,6 +12,7 @@ import { processHolder } from '../keys/lifecycle/process-holder.ts';
 import { stsCaller } from '../keys/lifecycle/sts-caller.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
+import { listenForEarlyEnd } from './interruption.ts';
 import { addKeysAbort } from './keys-abort.ts';
 import { addKeysActivate } from './keys-activate.ts';
 import { addKeysCancelDestroy } from './keys-cancel-destroy.ts';
@@ -85,7 +86,8 @@ const SYSTEM_PARTS: KeysParts = {
     });
     return { ...resolverTxtLookup(resolver), close: () => resolver.close() };
   },
-  openLifecycle: async (settings, { command, progress, keyring }) => {
+  listenForEarlyEnd,
+  openLifecycle: async (settings, { command, progress, keyring, earlyEnd }) => {
     const publishers = new Publishers(settings.publishers ?? [], publisherParts(systemClock));
     const seen = seenOptions(settings.dns, getServers(), systemClock);
     const access: LifecycleAccess = {
@@ -95,7 +97,8 @@ const SYSTEM_PARTS: KeysParts = {
       caller: async () => callerName(),
       command,
       holder: await processHolder(),
-      sleep: async (ms) => await sleep(ms),
+      interruption: earlyEnd,
+      sleep: async (ms) => await sleepUnless(earlyEnd.signal, ms),
       progress,
     };
     const [region] = settings.kms?.regions ?? [];
@@ -103,6 +106,13 @@ const SYSTEM_PARTS: KeysParts = {
     return { access, awsCaller, close: () => publishers.close() };
   },
 };
+
+/** Waits, and no longer than until the signal. */
+async function sleepUnless(signal: AbortSignal, ms: number): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}
 
 /** The journal's entry waits for it, and does without. */
 const STS_TIMEOUT_MS = 3000;

@@ -1,5 +1,6 @@
 import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain } from '../manifest.ts';
+import { tracingRequests } from '../request-trace.ts';
 import { changeUnderLease, type HeldLease, takeLease } from '../store/lease.ts';
 import type { LifecycleAccess } from './lifecycle-access.ts';
 import { isGone } from './process-holder.ts';
@@ -38,14 +39,12 @@ export async function underLease<Result>(
       domain: undefined,
       result: current,
     }));
-    return await action({
-      entry,
-      write: async (edit) =>
-        await changeUnderLease(access.store, lease, domain, async (current) => {
-          const after = edit(current);
-          return { domain: after === current ? undefined : after, result: after };
-        }),
-    });
+    const write: LeasedDomain['write'] = async (edit) =>
+      await changeUnderLease(access.store, lease, domain, async (current) => {
+        const after = edit(current);
+        return { domain: after === current ? undefined : after, result: after };
+      });
+    return await tracingRequests(async () => await action({ entry, write }));
   } finally {
     // What was written is written; a lease that stays ends by itself.
     await lease.release().catch(() => undefined);
@@ -58,7 +57,8 @@ async function take(
   takeOver: boolean,
 ): Promise<HeldLease> {
   const { store, clock, holder } = access;
-  const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver };
+  const signal = access.interruption?.signal;
+  const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver, ...(signal && { signal }) };
   try {
     return await takeLease(store, clock, domain, holder, options);
   } catch (error) {

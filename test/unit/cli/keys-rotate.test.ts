@@ -84,7 +84,10 @@ describe('keys commands of a rotation', () => {
     }
     lab.clock.advance(180 * DAY_MS);
     const plan = await keys('rotate', '--due', '--dry-run', '--max', '2');
-    assert.deepEqual(plan.out.match(/^\w\.example: create: due now$/gm)?.length, 2);
+    assert.deepEqual(
+      plan.out.match(/^\w\.example: create rsa2048, ed25519: due now$/gm)?.length,
+      2,
+    );
     lab.publisherFails = true;
     const limit = ['--stop-after-failures', '2'];
     const stopped = await keys('rotate', '--due', '--step', '--json', ...limit);
@@ -95,7 +98,7 @@ describe('keys commands of a rotation', () => {
       .map((line) => JSON.parse(line));
     assert.equal(lines.length, 3);
     assert.equal(lines[0].domain, 'a.example');
-    assert.deepEqual(lines[2].summary, { taken: 2, failed: 2, left: 2, stopped: true });
+    assert.deepEqual(lines[2].summary, { taken: 2, failed: 2, waiting: 0, left: 2, stopped: true });
     lab.publisherFails = false;
     const some = await keys('rotate', '--due', '--step', '--max', '3', '--concurrency', '2');
     assert.equal(some.code, 0, some.err);
