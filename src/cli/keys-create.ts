@@ -2,6 +2,8 @@ import { InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import type { AddedKeys } from '../keys/create-keys.ts';
+import { BY_HAND } from '../keys/dns/publisher.ts';
+import { settingFor } from '../keys/dns/publisher-settings.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
 import { type CreateOptions, createKeysOf } from '../keys/lifecycle/create-step.ts';
@@ -12,15 +14,15 @@ import {
   addEntryOptions,
   domainArgument,
   jsonText,
-  type KeysRun,
   writeWarnings,
 } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
-import { dnsRecords, dnsRecordsText, recordWarnings } from './keys-text.ts';
+import { type DnsRecordText, dnsRecords, dnsRecordsText, recordWarnings } from './keys-text.ts';
 
 const HELP = `
-Nothing is signed with the new keys yet. Put the printed TXT records into DNS, wait until they are
-there, then run "waxseal keys activate DOMAIN".
+Nothing is signed with the new keys yet. Next: "waxseal keys publish DOMAIN" has their records written where
+a publisher is set for the domain; else put the printed TXT records into DNS. Then "verify" and "activate", or
+"waxseal keys rotate DOMAIN", which takes all the steps with the keys that are there.
 
 The first run also makes the master key (keys.masterKeyFile), which encrypts the private keys. Keep
 a copy of it in a safe place, apart from the keyring.
@@ -98,15 +100,11 @@ async function create(
   };
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
   const added = { domain: created.entry, added: created.added, warnings: created.warnings };
-  return reportAdded(run, added, 'created');
+  return reportCreated(run, added);
 }
 
-/** Says what `create` or `import` added, and what to do next. */
-export function reportAdded(
-  run: Pick<KeysRun, 'context' | 'json'>,
-  added: AddedKeys,
-  verb: string,
-): ExitCode {
+/** Says what was made, and what to do next. */
+function reportCreated(run: LifecycleRun, added: AddedKeys): ExitCode {
   const records = dnsRecords(added.domain, added.added);
   writeWarnings(run, [...added.warnings, ...recordWarnings(records)]);
   const { domain, subdomains } = added.domain;
@@ -116,11 +114,22 @@ export function reportAdded(
   }
   const keys = added.added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');
   run.context.stdout(
-    `${domain}: ${added.added.length} key(s) ${verb}, not active yet:\n${keys}\n` +
-      `${dnsRecordsText(records)}\n` +
-      `When DNS shows the record(s): waxseal keys activate ${domain}\n`,
+    `${domain}: ${added.added.length} key(s) created, not active yet:\n${keys}\n${nextText(run, domain, records)}`,
   );
   return EXIT.ok;
+}
+
+/** Records that nobody else writes are shown at once. */
+function nextText(run: LifecycleRun, domain: string, records: readonly DnsRecordText[]): string {
+  const publisher = run.access.publisherFor(domain);
+  publisher.close();
+  const isInSlots = settingFor(domain, run.settings.publishers ?? [])?.slotsUnder !== undefined;
+  const all = `"waxseal keys rotate ${domain}" takes all steps`;
+  if (publisher.name === BY_HAND && !isInSlots) {
+    return `${dnsRecordsText(records)}\nWhen DNS shows the record(s): waxseal keys activate ${domain}; ${all}\n`;
+  }
+  const shown = `"waxseal keys export-dns ${domain}" shows their records`;
+  return `Next: waxseal keys publish ${domain} (${publisher.name}); ${all}; ${shown}\n`;
 }
 
 /** Argument parser for a repeatable algorithm. */

@@ -17,7 +17,7 @@ export const addKeysDestroy = stepCommand({
   help: HELP,
   reason: true,
   nothing: 'no key is revoked',
-  plan: 'the record is removed and the private key destroyed',
+  plan: 'its record is removed (publisher PUBLISHER) and the private key destroyed',
   dueMs: (key, policy) => destroyDueMs(key, policy) ?? undefined,
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['revoked']).map((key) => key.selector),

@@ -5,8 +5,8 @@ import { type AddKeysCommand, domainArgument } from './keys-command.ts';
 import { runLifecycleCommand } from './keys-lifecycle.ts';
 
 const HELP = `
-The journal says who did what, when and why, and which records were written. It is never changed. With
---json each entry is one object on one line.
+The journal says who did what, when and why, which records were written, and the ids of the requests to AWS.
+It is never changed. With --json each entry is one object on one line, and records stand there whole.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration
 `;
@@ -41,8 +41,14 @@ export const addKeysHistory: AddKeysCommand = (parent, context, parts) => {
     });
 };
 
+/** A public key takes 400 characters, of which the ends tell it from others. */
+function shortened(value: string): string {
+  return value.length <= 120 ? value : `${value.slice(0, 60)}…${value.slice(-16)}`;
+}
+
 function entryText(entry: JournalEntry): string {
   const { at, caller, command, event, domain, selector, reason, record, requestIds } = entry;
+  const details = Object.entries(entry.details ?? {}).map(([name, value]) => `${name}: ${value}`);
   const parts = [
     at,
     event,
@@ -52,7 +58,8 @@ function entryText(entry: JournalEntry): string {
     ...(reason === undefined ? [] : [`because: ${reason}`]),
     ...(record === undefined
       ? []
-      : [`${record.name} ${record.ttlS} ${record.type} ${record.value}`]),
+      : [`${record.name} ${record.ttlS} ${record.type} ${shortened(record.value)}`]),
+    ...details,
     ...(requestIds === undefined ? [] : [`requests: ${requestIds.join(' ')}`]),
   ];
   return parts.map((part) => printable(part, 1500)).join('  ');

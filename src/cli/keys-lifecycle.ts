@@ -9,7 +9,7 @@ import { policyFinder } from '../keys/lifecycle/policy-for.ts';
 import { RelayIndex } from '../keys/lifecycle/relay-index.ts';
 import { sharedKeys } from '../keys/lifecycle/shared-keys.ts';
 import type { StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
-import { DEFAULT_TTL_S, type ManifestDomain } from '../keys/manifest.ts';
+import type { ManifestDomain } from '../keys/manifest.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { EarlyEnd } from './interruption.ts';
@@ -124,7 +124,7 @@ const NO_WISHES: StepWishes = {
   wish: { kind: 'when-old' },
   algorithms: [],
   backend: undefined,
-  ttlS: DEFAULT_TTL_S,
+  ttlS: undefined,
   subdomains: undefined,
   force: false,
   adopt: false,

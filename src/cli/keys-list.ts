@@ -10,8 +10,8 @@ import {
 import { tableText } from './keys-text.ts';
 
 const HELP = `
-States: created (not in use yet), active (signs), retiring (succeeded; its DNS record must stay),
-revoked, destroyed.
+States: created, published, verified (not in use yet), active (signs), retiring (succeeded; its DNS record must
+stay), revoked (its record is empty), destroyed. "waxseal keys status" also says what DNS shows and what is next.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 the domain is not in the keyring
 `;

@@ -18,7 +18,7 @@ export const addKeysPublish = stepCommand({
   reason: false,
   adoptRecord: true,
   nothing: 'no key is in state created',
-  plan: 'the DNS record is written',
+  plan: 'its record is written (publisher PUBLISHER)',
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['created']).map((key) => key.selector),
   run: publishStep,

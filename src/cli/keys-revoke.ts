@@ -24,7 +24,7 @@ export const addKeysRevoke = stepCommand({
   ignoreServer: true,
   reveal: 'then make revoked private keys public, in keys.rotation.reveal',
   nothing: 'no key is retiring, and each withdrawal is seen in DNS',
-  plan: 'the record becomes empty (p=)',
+  plan: 'its record becomes empty, p= (publisher PUBLISHER)',
   dueMs: (key, policy) => (key.state === 'retiring' ? revokeDueMs(key, policy) : undefined),
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['retiring', 'revoked'])

@@ -1,4 +1,5 @@
 import { errorMessage, WaxsealError } from '../base/errors.ts';
+import { BY_HAND } from '../keys/dns/publisher.ts';
 import { type Advance, advance } from '../keys/lifecycle/advance.ts';
 import { activeKeys, timeOf } from '../keys/lifecycle/key-changes.ts';
 import type { NextStep, StepName } from '../keys/lifecycle/next-steps.ts';
@@ -141,9 +142,6 @@ function isForPerson({ entry, outcomes }: Advance): boolean {
       unseen.some((key) => selectors.includes(key.selector)),
   );
 }
-
-/** The publisher that hands records over. */
-const BY_HAND = 'print';
 
 /** One line: an object for programs, or a text. */
 function writeLine(run: LifecycleRun, value: unknown, text: string): void {

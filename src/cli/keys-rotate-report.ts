@@ -37,7 +37,7 @@ export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
     backend,
     force,
     seen: ignoredServers(options),
-    ...(ttl === undefined ? {} : { ttlS: ttl }),
+    ttlS: ttl,
   };
 }
 

@@ -67,8 +67,16 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       'activate Ed25519 without RSA beside it, and without a trial signature here',
       false,
     )
-    .option('--timeout <time>', 'longest wait without --step', durationArgument, DEFAULT_TIMEOUT_MS)
-    .option('--max <count>', 'with --due: most domains in this run', countArgument, 999_999)
+    .addOption(
+      new Option('--timeout <time>', 'longest wait without --step')
+        .argParser(durationArgument)
+        .default(DEFAULT_TIMEOUT_MS, '2h'),
+    )
+    .addOption(
+      new Option('--max <count>', 'with --due: most domains in this run')
+        .argParser(countArgument)
+        .default(999_999, 'all'),
+    )
     .option('--concurrency <count>', 'with --due: domains at the same time', countArgument, 4)
     .option(
       '--stop-after-failures <count>',

@@ -151,7 +151,8 @@ function text(run: LifecycleRun, status: DomainStatus, widths: readonly number[]
 function dnsCell(dns: SeenReport | undefined): string {
   if (dns === undefined) return '-';
   const seen = dns.servers.filter((server) => server.verdict === 'seen').length;
-  return `${dns.verdict} (${seen} of ${dns.servers.length} servers)`;
+  const count = dns.servers.length;
+  return `${dns.verdict} (${seen} of ${count} ${count === 1 ? 'server' : 'servers'})`;
 }
 
 /** Servers and resolvers that say something else. */

@@ -69,7 +69,7 @@ export interface StepCommandRow {
    * @throws KeysRefusal when the named keys are in no state for it
    */
   choose(entry: ManifestDomain, selectors: readonly string[]): readonly string[];
-  /** What would be done, in one line; for `--dry-run`. */
+  /** What would be done, in one line; for `--dry-run`. `PUBLISHER` stands for the domain's own. */
   readonly plan: string;
   /** Since when the step is due for a key, in milliseconds since the epoch; undefined: at once. */
   dueMs?(key: ManifestKey, policy: RotationPolicy): number | undefined;
@@ -180,17 +180,20 @@ function nothingDone(
   policy: RotationPolicy,
 ): ExitCode {
   const { domain } = entry;
+  const publisher = run.access.publisherFor(domain);
+  publisher.close();
+  const plan = row.plan.replace('PUBLISHER', publisher.name);
   const keys = entry.keys
     .filter((key) => selectors.includes(key.selector))
     .map((key) => ({ selector: key.selector, atMs: row.dueMs?.(key, policy) }));
   if (run.json) {
     const subject = { domain, step: row.name, selectors };
     const due = keys.map(({ selector, atMs }) => ({ selector, at: timeJson(atMs) }));
-    const plan =
+    const rest =
       keys.length === 0
         ? { outcome: 'unchanged', why: row.nothing }
-        : { outcome: 'planned', plan: row.plan, keys: due };
-    run.context.stdout(jsonText({ ...subject, ...plan }));
+        : { outcome: 'planned', plan, publisher: publisher.name, keys: due };
+    run.context.stdout(jsonText({ ...subject, ...rest }));
   } else if (keys.length === 0) {
     run.context.stdout(`${domain}: nothing to do: ${row.nothing}\n`);
   }
@@ -198,7 +201,7 @@ function nothingDone(
   for (const { selector, atMs } of run.json ? [] : keys) {
     const isLater = atMs !== undefined && atMs > nowMs;
     const when = isLater ? `, not before ${timeText(atMs)}` : '';
-    run.context.stdout(`${domain}: ${selector}: would be done${when}: ${row.plan}\n`);
+    run.context.stdout(`${domain}: ${selector}: would be done${when}: ${plan}\n`);
   }
   return EXIT.ok;
 }

@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
 import { daysText } from '../keys/lifecycle/policy.ts';
 import type { StepOutcome } from '../keys/lifecycle/step-outcome.ts';
@@ -58,11 +59,10 @@ export const addKeysVerify: AddKeysCommand = (parent, context, parts) => {
     .description('Waits until every authoritative server shows the records of the new keys.')
     .argument('<domain>', 'the domain of the keys', domainArgument)
     .option('--selector <name>', 'this key; may be repeated', selectorsArgument, [])
-    .option(
-      '--timeout <time>',
-      'how long to wait; 0: look once',
-      durationArgument,
-      DEFAULT_TIMEOUT_MS,
+    .addOption(
+      new Option('--timeout <time>', 'how long to wait; 0: look once')
+        .argParser(durationArgument)
+        .default(DEFAULT_TIMEOUT_MS, '15m'),
     )
     .option('--dry-run', 'say what would be looked for', false);
   addIgnoreServer(verifying, false);

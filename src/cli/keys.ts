@@ -36,14 +36,17 @@ import { addKeysTest } from './keys-test.ts';
 import { addKeysVerify } from './keys-verify.ts';
 
 const HELP = `
-The way of a key:
-  1. waxseal keys create example.com     makes it; it signs nothing yet
-  2. put the printed TXT record into DNS ("waxseal keys dns example.com" prints it again)
-  3. waxseal keys activate example.com   looks at DNS; relays sign with it within seconds
-
-All of that, and what follows when the keys are old, in one command:
+New keys for a domain, the first ones too, until they sign:
      waxseal keys rotate example.com
-  and from a scheduled job, for all domains: waxseal keys rotate --due --step
+  and from a scheduled job, all that falls due in all domains: waxseal keys rotate --due --step
+
+The same, step by step:
+  1. waxseal keys create example.com     makes the keys; nothing signs with them yet
+  2. waxseal keys publish example.com    has their TXT records written, or says what to write
+  3. waxseal keys verify example.com     waits until DNS shows them everywhere
+  4. waxseal keys activate example.com   relays sign with them within seconds; the old ones retire
+  5. waxseal keys revoke example.com     a week later: the old records become empty
+  6. waxseal keys destroy example.com --reason "…"   a month later
 
 Is a private key in wrong hands? waxseal keys emergency example.com --reason "…"
 `;

@@ -48,10 +48,9 @@ const SCENES = [
 
 const NEXT = `
 For real:
-  1. waxseal keys create YOUR-DOMAIN          makes keys, prints their TXT records
-  2. publish the records, then                waxseal keys activate YOUR-DOMAIN
-  3. waxseal config check                     then: waxseal serve
-  4. point Postfix or Exim at it              snippets in config/postfix and config/exim
+  1. waxseal keys rotate YOUR-DOMAIN          makes keys, sees to their records, lets them sign
+  2. waxseal config check                     then: waxseal serve
+  3. point Postfix or Exim at it              snippets in config/postfix and config/exim
 `;
 
 /**

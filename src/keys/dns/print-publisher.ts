@@ -1,9 +1,9 @@
 import { zoneLine } from '../key-record.ts';
-import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
+import { BY_HAND, type Publisher, type PublishResult, type RecordChange } from './publisher.ts';
 
 /** Writes nothing, and says to a person what to write. */
 export class PrintPublisher implements Publisher {
-  readonly name = 'print';
+  readonly name = BY_HAND;
 
   async apply(changes: readonly RecordChange[], signal?: AbortSignal): Promise<PublishResult> {
     signal?.throwIfAborted();

@@ -1,5 +1,6 @@
 import { checkRecord, type RecordCheck } from '../check-record.ts';
 import { domainEntry } from '../create-keys.ts';
+import { BY_HAND } from '../dns/publisher.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
@@ -149,7 +150,7 @@ function stateOf(
   if (adopted === undefined) return { taken: { state: 'created' }, ttlS };
   const seenAt = new Date(wallMs).toISOString();
   // `print`: a person wrote it, and no publisher of ours.
-  return { taken: { state: 'verified', publisher: 'print', seenAt }, ttlS: adopted.ttlS };
+  return { taken: { state: 'verified', publisher: BY_HAND, seenAt }, ttlS: adopted.ttlS };
 }
 
 function warningsOf(record: RecordCheck): string[] {

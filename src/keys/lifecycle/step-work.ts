@@ -1,5 +1,5 @@
 import type { BackendName } from '../backend-names.ts';
-import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { DEFAULT_TTL_S, type ManifestDomain, type ManifestKey } from '../manifest.ts';
 import type { CreateOptions } from './create-step.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import type { LifecycleAccess, SeenChoice } from './lifecycle-access.ts';
@@ -16,7 +16,8 @@ export interface StepWishes {
   readonly algorithms: readonly string[];
   /** For new keys; undefined: as the active keys, and `file` without any. */
   readonly backend: BackendName | undefined;
-  readonly ttlS: number;
+  /** Of the records of new keys, in seconds; undefined: as the active keys. */
+  readonly ttlS: number | undefined;
   readonly subdomains: boolean | undefined;
   readonly force: boolean;
   /** Take records over that are exactly right and that we did not write. */
@@ -90,7 +91,7 @@ export function createOptions(work: StepWork, entry: ManifestDomain): CreateOpti
   const last = entry.keys.findLast((key) => key.state === 'active') ?? entry.keys.at(-1);
   return {
     backend: backend ?? last?.backend ?? 'file',
-    ttlS,
+    ttlS: ttlS ?? last?.ttlS ?? DEFAULT_TTL_S,
     names: work.policy.names,
     subdomains,
     negativeTtlS: NEGATIVE_TTL_S,

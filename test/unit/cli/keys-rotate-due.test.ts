@@ -125,6 +125,19 @@ describe('keys rotate DOMAIN', () => {
     );
   });
 
+  it('keeps the TTL of the records, unless it is told another one', async () => {
+    await keys('rotate', 'example.com', '--ttl', '300');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.clock.advance(1000);
+    await keys('rotate', 'example.com', '--again', '--ttl', '600');
+    const ttls = lab.entry().keys.map(({ selector, ttlS }) => `${selector} ${ttlS}`);
+    assert.deepEqual(
+      ttls.filter((text) => text.includes('r')),
+      ['wx202611r1 300', 'wx202611r2 300', 'wx202611r3 600'],
+    );
+  });
+
   it('leaves a broken name server out all the way, and journals why', async () => {
     await assert.rejects(
       keys('rotate', 'example.com', '--ignore-server', '192.0.2.9'),
