@@ -180,11 +180,11 @@ function newlyRetiring(before: ManifestDomain, after: ManifestDomain): readonly 
 function writeAfterwards(
   run: LifecycleRun,
   domain: string,
-  { result }: StepRun,
+  { result, entry }: StepRun,
   retiring: readonly string[],
 ): void {
   const { stdout, stderr } = run.context;
-  if (result.kind === 'waiting') {
+  if (result.kind === 'waiting' && entry.keys.some(({ state }) => state === 'published')) {
     stderr(
       `hint: "waxseal keys export-dns ${domain}" prints the records, "waxseal keys verify ${domain}" waits\n`,
     );

@@ -67,7 +67,8 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
   addEntryOptions(command)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: CreateKeysOptions) => {
-      const named = { json: options.json, command: 'keys create', mayBeEmpty: true };
+      const { json, backend } = options;
+      const named = { json, command: 'keys create', mayBeEmpty: true, backend };
       await runLifecycleCommand(context, parts, named, async (run) => create(run, domain, options));
     });
 };
@@ -87,9 +88,10 @@ async function create(
   }
   const algorithms = (options.algorithm ?? DEFAULT_ALGORITHMS).map((row) => row.name);
   if (options.dryRun) {
-    const plan = { domain, algorithms, backend, outcome: 'planned' };
-    if (run.json) run.context.stdout(jsonText(plan));
-    else run.context.stdout(`${domain}: would make ${algorithms.join(', ')} with ${backend}\n`);
+    const plan = { domain, algorithms, backend, regions, outcome: 'planned' };
+    const where = regions === undefined ? '' : ` in ${regions.join(', ')}`;
+    const text = `${domain}: would make ${algorithms.join(', ')} with ${backend}${where}\n`;
+    run.context.stdout(run.json ? jsonText(plan) : text);
     return EXIT.ok;
   }
   const work = run.work(domain, { backend, subdomains, ttlS });

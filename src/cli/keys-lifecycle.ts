@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { printable } from '../base/printable.ts';
+import type { BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import type { KeyringSnapshot } from '../keys/keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys/keys-error.ts';
@@ -39,6 +40,8 @@ export interface LifecycleOptions {
   readonly mayBeEmpty?: boolean;
   /** It changes nothing: a signal may end it at any point. */
   readonly readOnly?: boolean;
+  /** That of new keys, where it is named. */
+  readonly backend?: BackendName | undefined;
 }
 
 /** Runs the action of a command about the life of keys. */
@@ -59,7 +62,7 @@ export async function runLifecycleCommand(
         ...{ command, progress, earlyEnd, keyring },
       });
       try {
-        const code = await action(await lifecycleRun(run, opened, options.mayBeEmpty === true));
+        const code = await action(await lifecycleRun(run, opened, options));
         return codeAfter(earlyEnd, code, progress);
       } finally {
         opened.close();
@@ -84,10 +87,10 @@ const MAX_LINE = 4000;
 async function lifecycleRun(
   run: KeysRun,
   opened: OpenLifecycle,
-  mayBeEmpty: boolean,
+  { mayBeEmpty = false, backend }: LifecycleOptions,
 ): Promise<LifecycleRun> {
   const snapshot = await readKeyring(opened.access, mayBeEmpty);
-  const access = { ...opened.access, caller: callerOf(opened, snapshot) };
+  const access = { ...opened.access, caller: callerOf(opened, snapshot, backend) };
   const { rotation, maxStaleMs } = run.settings.keys;
   const policyOf = policyFinder(rotation, maxStaleMs);
   const usableAtOnce = new Set(
@@ -107,11 +110,17 @@ async function lifecycleRun(
 }
 
 /** Where keys are in AWS, the journal names the one whom AWS lets in. Asked once. */
-function callerOf(opened: OpenLifecycle, snapshot: KeyringSnapshot): LifecycleAccess['caller'] {
+function callerOf(
+  opened: OpenLifecycle,
+  snapshot: KeyringSnapshot,
+  backend: BackendName | undefined,
+): LifecycleAccess['caller'] {
   const { access, awsCaller } = opened;
-  const isInAws = [...snapshot.domains.values()].some(({ keys }) =>
-    keys.some((key) => BACKENDS[key.backend].regional === true),
-  );
+  const isInAws =
+    (backend !== undefined && BACKENDS[backend].inAws === true) ||
+    [...snapshot.domains.values()].some(({ keys }) =>
+      keys.some((key) => BACKENDS[key.backend].inAws === true),
+    );
   if (!isInAws || awsCaller === undefined) return () => access.caller();
   let caller: Promise<string> | undefined;
   return async () => {

@@ -94,7 +94,8 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
         command.error('error: name a domain, or say --due for all that need it');
       }
       refuseIgnoredWithoutReason(command, options);
-      const named = { json: options.json, command: 'keys rotate', mayBeEmpty: !options.due };
+      const { json, backend, due } = options;
+      const named = { json, command: 'keys rotate', mayBeEmpty: !due, backend };
       await runLifecycleCommand(context, parts, named, async (run) =>
         domain === undefined
           ? await rotateDue(run, options)

@@ -9,7 +9,7 @@ import { checkSeen } from '../keys/dns/seen.ts';
 import { seenOptions } from '../keys/dns/seen-options.ts';
 import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { processHolder } from '../keys/lifecycle/process-holder.ts';
-import { stsCaller } from '../keys/lifecycle/sts-caller.ts';
+import { stsCaller, stsPlace } from '../keys/lifecycle/sts-caller.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { listenForEarlyEnd } from './interruption.ts';
@@ -104,8 +104,8 @@ const SYSTEM_PARTS: KeysParts = {
       sleep: async (ms) => await sleepUnless(earlyEnd.signal, ms),
       progress,
     };
-    const [region] = settings.kms?.regions ?? [];
-    const awsCaller = async () => await stsCaller({ region, timeoutMs: STS_TIMEOUT_MS });
+    const awsCaller = async () =>
+      await stsCaller({ ...stsPlace(settings.kms), timeoutMs: STS_TIMEOUT_MS });
     return { access, awsCaller, close: () => publishers.close() };
   },
 };

@@ -5,6 +5,7 @@ import { type KeyAlgorithm, keyAlgorithmNamed } from '../key-algorithm.ts';
 import { fitsInDns } from '../key-name.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { takeRequestIds } from '../request-trace.ts';
 import { isoTime } from './key-changes.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import { type LifecycleAccess, note } from './lifecycle-access.ts';
@@ -85,6 +86,7 @@ async function makeKeys(
   const { domain, keys: before } = held.entry;
   const open = await openIntents(access, held.entry, options.backend);
   const added: ManifestKey[] = [];
+  const requestIds = new Map<string, readonly string[]>();
   for (const name of algorithms) {
     const algorithm = keyAlgorithmNamed(name);
     if (algorithm === undefined) throw new RangeError(`no such algorithm: ${name}`);
@@ -96,6 +98,7 @@ async function makeKeys(
     const entry = { ...held.entry, keys: [...before, ...added] };
     const intent = begun ?? (await newIntent(access, entry, algorithm, { ...options, isTaken }));
     added.push(await makeKey(access, domain, backend, intent, options));
+    requestIds.set(intent.id, takeRequestIds());
   }
   if (added.length === 0) return { entry: held.entry, added, warnings: backend.warnings };
   const rotatingSince = options.rotating === true ? isoTime(access.clock.wallMs()) : undefined;
@@ -108,7 +111,8 @@ async function makeKeys(
     keys: [...current.keys.filter((key) => !isNamedIn(added, key)), ...added],
   }));
   for (const { selector, intent } of added) {
-    const ids = intent === undefined ? {} : { intent };
+    if (intent === undefined) continue; // each of them has one
+    const ids = { intent, requestIds: requestIds.get(intent) ?? [] };
     await note(access, { event: CREATE_EVENTS.created, domain, selector, ...ids });
   }
   return { entry, added, warnings: backend.warnings };

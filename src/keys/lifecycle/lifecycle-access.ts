@@ -50,8 +50,9 @@ export async function note(
 ): Promise<void> {
   const { command } = access;
   const caller = await access.caller();
-  const requestIds = takeRequestIds();
-  const ids = requestIds.length === 0 ? {} : { requestIds };
+  const requestIds = [...(entry.requestIds ?? []), ...takeRequestIds()];
   const at = isoTime(access.clock.wallMs());
-  await access.journal.append({ at, caller, command, ...entry, ...ids });
+  const { requestIds: _, ...rest } = entry;
+  const ids = requestIds.length === 0 ? {} : { requestIds };
+  await access.journal.append({ at, caller, command, ...rest, ...ids });
 }

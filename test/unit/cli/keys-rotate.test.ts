@@ -212,7 +212,7 @@ describe('keys commands of a rotation', () => {
     };
     const { out } = await keys('status', '--watch');
     assert.equal(out.match(/^DOMAIN/gm)?.length, 2);
-    assert.match(out, /wx202611r1 .*seen \(1 of 1 servers\)[\s\S]*wx202611r1 .*not-yet \(0 of 1/);
+    assert.match(out, /wx202611r1 .*seen \(1 of 1 server\)[\s\S]*wx202611r1 .*not-yet \(0 of 1/);
   });
 
   it('history shows one domain or all', async () => {
