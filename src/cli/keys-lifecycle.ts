@@ -1,5 +1,4 @@
 import { InvalidArgumentError } from 'commander';
-import { printable } from '../base/printable.ts';
 import type { BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import type { KeyringSnapshot } from '../keys/keyring-store.ts';
@@ -21,6 +20,7 @@ import {
   type OpenLifecycle,
   runKeysCommand,
 } from './keys-command.ts';
+import { printableLines } from './report-error.ts';
 
 /** What a command about the life of keys works with while it runs. */
 export interface LifecycleRun extends Omit<KeysRun, 'access'> {
@@ -52,7 +52,7 @@ export async function runLifecycleCommand(
   action: (run: LifecycleRun) => Promise<ExitCode>,
 ): Promise<void> {
   const { command } = options;
-  const progress = (text: string) => context.stderr(`${printable(text, MAX_LINE)}\n`);
+  const progress = (text: string) => context.stderr(`${printableLines(text)}\n`);
   const listening = parts.listenForEarlyEnd?.(options.readOnly === true ? undefined : progress);
   const earlyEnd = listening?.earlyEnd ?? new EarlyEnd();
   try {
@@ -80,9 +80,6 @@ function codeAfter(earlyEnd: EarlyEnd, code: ExitCode, progress: (text: string) 
   progress(`ended early (${outcome.cause}); the same command goes on from here`);
   return outcome.code;
 }
-
-/** Of progress, in characters. */
-const MAX_LINE = 4000;
 
 async function lifecycleRun(
   run: KeysRun,

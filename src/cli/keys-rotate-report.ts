@@ -75,7 +75,12 @@ export function writeAdvance(
   advanced: Advance,
   withNotes: boolean,
 ): void {
-  for (const outcome of advanced.outcomes) writeOutcome(run.context, outcome, withNotes);
+  const told = new Set<string>();
+  for (const outcome of advanced.outcomes) {
+    const notes = withNotes ? outcome.notes.filter((text) => !told.has(text)) : [];
+    writeOutcome(run.context, { ...outcome, notes });
+    for (const text of notes) told.add(text);
+  }
   if (advanced.fulfilled !== undefined && advanced.outcomes.length === 0) {
     run.context.stdout(
       `${domain}: nothing to do: ${advanced.fulfilled}; --again rotates nevertheless\n`,

@@ -1,7 +1,11 @@
 import { Option } from 'commander';
 import { BACKEND_NAMES } from '../keys/backend-names.ts';
+import { KeysRefusal } from '../keys/keys-error.ts';
 import { advance } from '../keys/lifecycle/advance.ts';
+import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
+import { familyOf } from '../keys/lifecycle/key-changes.ts';
 import { stepsNow } from '../keys/lifecycle/step-work.ts';
+import type { ManifestDomain } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
 import { algorithmArgument } from './keys-create.ts';
@@ -104,6 +108,26 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
     });
 };
 
+/**
+ * New keys that are there already are gone on with; they must be what was asked for.
+ *
+ * @throws KeysRefusal `key-choice`
+ */
+function refuseOtherKeys({ domain, keys }: ManifestDomain, options: RotateOptions): void {
+  const asked = options.algorithm ?? [];
+  const other = [...nextSet({ domain, subdomains: false, keys }).values()].find((key) => {
+    const wanted = asked.find(({ family }) => family === familyOf(key));
+    const isOther = wanted !== undefined && wanted.name !== key.algorithm;
+    return isOther || (options.backend ?? key.backend) !== key.backend;
+  });
+  if (other === undefined) return;
+  const { selector, algorithm, backend } = other;
+  const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}, and not what is asked for`;
+  throw new KeysRefusal('key-choice', message, {
+    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm and --backend it is gone on with`,
+  });
+}
+
 async function rotateOne(
   run: LifecycleRun,
   domain: string,
@@ -122,6 +146,7 @@ async function rotateOne(
     if (!run.json && steps.length === 0) run.context.stdout(`${domain}: nothing to do now\n`);
     return EXIT.ok;
   }
+  refuseOtherKeys(entry, options);
   await noteIgnored(run.access, domain, options);
   const advanced = await advance(work, entry, advanceOptions(options));
   if (run.json) run.context.stdout(jsonText(advanceJson(domain, advanced)));

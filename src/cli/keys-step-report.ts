@@ -45,7 +45,6 @@ export function worstCode(codes: readonly ExitCode[]): ExitCode {
 export function writeOutcome(
   context: Pick<CliContext, 'stdout' | 'stderr'>,
   outcome: StepOutcome,
-  withNotes = true,
 ): void {
   const { domain, result, selectors } = outcome;
   const keys = selectors.join(', ');
@@ -70,7 +69,6 @@ export function writeOutcome(
       break;
     }
   }
-  if (!withNotes) return;
   for (const text of outcome.notes) context.stdout(`${text}\n`);
 }
 

@@ -247,7 +247,10 @@ export class LifecycleLab {
       name: this.byHand ? 'print' : 'lab',
       close: () => {},
       apply: async (changes) => {
-        if (this.byHand) return { kind: 'by-hand', instructions: JSON.stringify(changes) };
+        if (this.byHand) {
+          const lines = changes.map(({ name, after }) => `  ${name} TXT ${after}`);
+          return { kind: 'by-hand', instructions: ['Add to the zone:', ...lines].join('\n') };
+        }
         if (this.publisherFails) {
           return { kind: 'failed', reason: 'the server does not answer', hint: 'try again' };
         }

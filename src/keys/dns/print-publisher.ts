@@ -21,7 +21,11 @@ function instruction(change: RecordChange): string {
   if (after === undefined) return ['Remove from the zone:', ...old, ''].join('\n');
   const fresh = `  ${line(change, ttlS, after)}`;
   const intro =
-    before === undefined ? ['Add to the zone:'] : ['In the zone, replace:', ...old, 'by:'];
+    before === undefined
+      ? ['Add to the zone:']
+      : old[0] === fresh
+        ? ['In the zone there must be:']
+        : ['In the zone, replace:', ...old, 'by:'];
   return [
     ...intro,
     fresh,

@@ -58,7 +58,7 @@ function refusalToPublish(
   const publisher = access.publisherFor(domain);
   publisher.close();
   if (publisher.name === BY_HAND) return undefined;
-  const why = `${created.join(', ')} is not published`;
+  const why = `not published yet: ${created.join(', ')}`;
   const action = `"waxseal keys publish ${domain}" has its record written; "waxseal keys rotate ${domain}" takes all steps`;
   return { kind: 'operator', why, action };
 }

@@ -70,7 +70,8 @@ export async function advance(
       if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
       if (outcome.result.kind === 'overtaken') continue;
       keep(outcomes, outcome);
-      for (const text of outcome.notes) tell(text);
+      // Without waiting, what there is to say can be said in the end.
+      if (options.mode === 'to-active') for (const text of outcome.notes) tell(text);
       if (outcome.result.kind !== 'done') tried.add(nameOf(next));
       continue;
     }

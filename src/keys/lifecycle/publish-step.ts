@@ -13,7 +13,9 @@ export async function publishStep(work: StepWork, target: StepTarget): Promise<S
     const wishes = keys.map((key): RecordWish => ({ key, record: 'key' }));
     const { result, publisher } = await publish(work, held.entry.domain, wishes);
     const stop = stopOf(result);
-    if (stop !== undefined) return { entry: held.entry, result: stop, notes: [] };
+    if (stop !== undefined) {
+      return { entry: held.entry, result: otherNames(stop, held.entry.domain), notes: [] };
+    }
     const publishedAt = isoTime(work.access.clock.wallMs());
     const selectors = keys.map((key) => key.selector);
     const entry = await held.write((current) =>
@@ -24,6 +26,13 @@ export async function publishStep(work: StepWork, target: StepTarget): Promise<S
     }
     return { entry, result: { kind: 'done' }, notes: handOver(result) };
   });
+}
+
+/** A foreign record need not go: other keys get other names. */
+function otherNames(stop: StepResult, domain: string): StepResult {
+  if (stop.kind !== 'operator') return stop;
+  const action = `${stop.action}; or "waxseal keys abort ${domain}" and rotate again, which takes other names`;
+  return { ...stop, action };
 }
 
 /** Has records written by the domain's publisher. To be called under the domain's lease. */

@@ -31,7 +31,10 @@ describe('keys activate', () => {
     await keys('create', 'example.com');
     const early = await keys('activate', 'example.com');
     assert.equal(early.code, 3);
-    assert.match(early.err, /wx202611r1, wx202611e1 is not published\nhint: "waxseal keys publish/);
+    assert.match(
+      early.err,
+      /not published yet: wx202611r1, wx202611e1\nhint: "waxseal keys publish/,
+    );
     assert.deepEqual(lab.states(), { wx202611r1: 'created', wx202611e1: 'created' });
   });
 

@@ -138,6 +138,18 @@ describe('keys rotate DOMAIN', () => {
     );
   });
 
+  it('goes on with new keys that are there only if they are what is asked for', async () => {
+    await keys('create', 'example.com');
+    const other = await keys('rotate', 'example.com', '--algorithm', 'rsa3072');
+    assert.equal(other.code, 3);
+    assert.match(other.err, /has a new key already, wx202611r1: rsa2048 with file/);
+    assert.match(other.err, /hint: "waxseal keys abort example\.com" gives it up/);
+    const elsewhere = await keys('rotate', 'example.com', '--backend', 'kms-sign');
+    assert.equal(elsewhere.code, 3);
+    const fits = ['--algorithm', 'rsa2048', '--backend', 'file'];
+    assert.equal((await keys('rotate', 'example.com', ...fits)).code, 0);
+  });
+
   it('leaves a broken name server out all the way, and journals why', async () => {
     await assert.rejects(
       keys('rotate', 'example.com', '--ignore-server', '192.0.2.9'),

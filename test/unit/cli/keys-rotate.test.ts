@@ -59,9 +59,14 @@ describe('keys commands of a rotation', () => {
 
   it('rotate hands the record to a person where nobody else writes it', async () => {
     lab.byHand = true;
-    const { code, out } = await keys('rotate', 'example.com', '--step');
+    lab.hidden.add(name('wx202611r1'));
+    const { code, out, err } = await keys('rotate', 'example.com', '--step');
     assert.equal(code, 4);
-    assert.ok(out.includes(name('wx202611r1')), out);
+    assert.equal(out.split(name('wx202611r1')).length, 2, 'once, with line ends');
+    assert.doesNotMatch(err, /TXT/);
+    // Without --step somebody looks on while it waits.
+    const waits = await keys('rotate', 'other.example');
+    assert.match(waits.err, /^other\.example: .*\n.*wx202611r1\._domainkey\.other\.example/m);
   });
 
   it('rotate tells a publisher that failed from one that found something in the way', async () => {
@@ -73,7 +78,12 @@ describe('keys commands of a rotation', () => {
     lab.zone.set(name('wx202611r1'), { value: 'v=DKIM1; p=AAAA', ttlS: 60 });
     const refused = await keys('rotate', 'example.com', '--step');
     assert.equal(refused.code, 3);
-    assert.match(refused.err, /did not write: v=DKIM1; p=AAAA\nhint: /);
+    assert.match(
+      refused.err,
+      /did not write: v=DKIM1; p=AAAA\nhint: .*"waxseal keys abort example/,
+    );
+    // It was meant to be written before, and never was.
+    assert.match(refused.err, /hint: \S+: it was not written here/);
     assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; p=AAAA');
   });
 
