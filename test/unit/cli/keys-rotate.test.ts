@@ -212,6 +212,18 @@ describe('keys commands of a rotation', () => {
     assert.doesNotMatch((await keys('status', '--no-dns')).out, /seen/);
   });
 
+  it('status asks about no further domains when nobody reads on', async () => {
+    for (let n = 0; n < 20; n += 1) lab.put({ ...lab.entry(`d${n}.example`), keys: [] });
+    await keys('create', 'd0.example');
+    const { seen } = lab;
+    lab.seen = (...args) => {
+      lab.interrupt();
+      return seen.apply(lab, args);
+    };
+    const { out } = await keys('status');
+    assert.equal(out.match(/^d\d+\.example +(?:wx\w+r1|\(no keys\))/gm)?.length, 8);
+  });
+
   it('status --watch looks again and again', async () => {
     await keys('rotate', 'example.com');
     let looks = 0;

@@ -265,6 +265,16 @@ describe('keys commands', () => {
     assert.match(orphan.selector, /^wx\d{6}e1$/);
   });
 
+  it('list what a killed first creation left, where no key is in the keyring yet', async () => {
+    await keys('create', 'example.com', '--algorithm', 'ed25519');
+    const manifest = path.join(place.dir, 'keyring.yaml');
+    await writeFile(manifest, 'version: 1\ngeneration: 9\ndomains: {}\n');
+    const { code, out } = await keys('orphans', '--json');
+    assert.equal(code, 3);
+    assert.deepEqual(JSON.parse(out).backends, ['file']);
+    assert.equal(JSON.parse(out).orphans[0].domain, 'example.com');
+  });
+
   const mistakes: readonly (readonly string[])[] = [
     ['create'],
     ['create', 'foo_bar'],
