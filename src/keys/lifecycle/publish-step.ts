@@ -1,4 +1,5 @@
 import type { PublishResult } from '../dns/publisher.ts';
+import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { ManifestKey } from '../manifest.ts';
 import { isoTime, withKeys } from './key-changes.ts';
 import { note } from './lifecycle-access.ts';
@@ -25,6 +26,22 @@ export async function publishStep(work: StepWork, target: StepTarget): Promise<S
       await note(work.access, { event: 'published', domain: entry.domain, selector });
     }
     return { entry, result: { kind: 'done' }, notes: handOver(result) };
+  });
+}
+
+/**
+ * Writes the records of keys in later states again, as their states ask: one that we wrote may have
+ * been lost with a zone. No state changes.
+ */
+export async function republish(work: StepWork, target: StepTarget): Promise<StepRun> {
+  const hasRecord = (key: ManifestKey) => KEY_STATE_ROWS[key.state].record !== 'none';
+  return await underLeaseIn(work, target, hasRecord, async (held, keys) => {
+    const wishes = keys.map(
+      (key): RecordWish => ({ key, record: KEY_STATE_ROWS[key.state].record }),
+    );
+    const { result } = await publish(work, held.entry.domain, wishes);
+    const stop = stopOf(result) ?? { kind: 'done' };
+    return { entry: held.entry, result: stop, notes: handOver(result) };
   });
 }
 

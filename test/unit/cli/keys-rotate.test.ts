@@ -184,6 +184,20 @@ describe('keys commands of a rotation', () => {
     );
   });
 
+  it('publish --selector writes a record again that was lost, and no other', async () => {
+    await keys('rotate', 'example.com');
+    const record = lab.zone.get(name('wx202611r1'))!;
+    lab.zone.delete(name('wx202611r1'));
+    assert.match((await keys('publish', 'example.com')).out, /nothing to do: .*--selector/);
+    const again = await keys('publish', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(again.code, 0, again.err);
+    assert.deepEqual(lab.zone.get(name('wx202611r1')), record);
+    assert.equal(lab.states().wx202611r1, 'active');
+    lab.zone.set(name('wx202611r1'), { value: 'v=spf1', ttlS: 60 });
+    assert.equal((await keys('publish', 'example.com', '--selector', 'wx202611r1')).code, 3);
+    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=spf1');
+  });
+
   it('publish takes a record over only when told, and only an exact one', async () => {
     await keys('create', 'example.com', '--algorithm', 'rsa2048');
     lab.zone.set(name('wx202611r1'), { value: recordValue(lab.entry().keys[0]!), ttlS: 60 });
