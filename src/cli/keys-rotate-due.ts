@@ -17,7 +17,7 @@ import {
   rotateWishes,
   writeAdvance,
 } from './keys-rotate-report.ts';
-import { nextJson, nextText } from './keys-step-report.ts';
+import { nextJson, nextTexts } from './keys-step-report.ts';
 
 /** A domain with what lies before it. */
 interface Candidate {
@@ -65,9 +65,9 @@ export async function rotateDue(run: LifecycleRun, options: RotateOptions): Prom
 function plan(run: LifecycleRun, due: readonly Candidate[], options: RotateOptions): ExitCode {
   for (const { entry, steps } of due.slice(0, options.max)) {
     const { domain } = entry;
-    for (const step of steps.filter(({ kind }) => kind === 'due')) {
-      writeLine(run, { domain, ...nextJson(step) }, nextText(domain, step));
-    }
+    const now = steps.filter(({ kind }) => kind === 'due');
+    if (run.json) for (const step of now) writeLine(run, { domain, ...nextJson(step) }, '');
+    else for (const text of nextTexts(domain, now)) run.context.stdout(`${text}\n`);
   }
   if (due.length === 0 && !run.json) run.context.stdout('nothing is due\n');
   const left = due.length - options.max;
@@ -89,8 +89,8 @@ function tellStuck(
   );
   for (const step of stuck) {
     if (run.json) writeLine(run, { domain, ...nextJson(step) }, '');
-    run.context.stderr(`${nextText(domain, step)}\n`);
   }
+  for (const text of nextTexts(domain, stuck)) run.context.stderr(`${text}\n`);
   return stuck.length > 0;
 }
 

@@ -5,7 +5,7 @@ import type { StepWishes } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { ignoredServers } from './keys-ignore-server.ts';
 import type { LifecycleRun } from './keys-lifecycle.ts';
-import { exitCodeOf, nextJson, nextText, outcomeJson, writeOutcome } from './keys-step-report.ts';
+import { exitCodeOf, nextJson, nextTexts, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 /** Options of `keys rotate`. */
 export interface RotateOptions {
@@ -86,5 +86,5 @@ export function writeAdvance(
       `${domain}: nothing to do: ${advanced.fulfilled}; --again rotates nevertheless\n`,
     );
   }
-  for (const step of advanced.rest) run.context.stdout(`next: ${nextText(domain, step)}\n`);
+  for (const text of nextTexts(domain, advanced.rest)) run.context.stdout(`next: ${text}\n`);
 }

@@ -25,7 +25,7 @@ import {
   rotateWishes,
   writeAdvance,
 } from './keys-rotate-report.ts';
-import { nextJson, nextText } from './keys-step-report.ts';
+import { nextJson, nextTexts } from './keys-step-report.ts';
 
 const HELP = `
 Makes new keys, publishes their records, waits until DNS shows them everywhere, and lets them sign. Then it
@@ -142,7 +142,7 @@ async function rotateOne(
   if (options.dryRun) {
     const steps = await stepsNow(work, entry);
     if (run.json) run.context.stdout(jsonText({ domain, next: steps.map(nextJson) }));
-    else for (const step of steps) run.context.stdout(`${nextText(domain, step)}\n`);
+    else for (const text of nextTexts(domain, steps)) run.context.stdout(`${text}\n`);
     if (!run.json && steps.length === 0) run.context.stdout(`${domain}: nothing to do now\n`);
     return EXIT.ok;
   }

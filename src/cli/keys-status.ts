@@ -15,7 +15,7 @@ import {
   type LifecycleRun,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
-import { nextJson, nextText } from './keys-step-report.ts';
+import { nextJson, nextTexts } from './keys-step-report.ts';
 
 const HELP = `
 For each key: since when it is in use, what every authoritative server says of its record now, and under each
@@ -146,7 +146,7 @@ function text(run: LifecycleRun, status: DomainStatus, widths: readonly number[]
     return [line(cells, widths), ...dnsLines(dns)];
   });
   if (status.keys.length === 0) lines.push(`${domain}  (no keys)`);
-  lines.push(...status.next.map((step) => `  next: ${nextText(domain, step)}`));
+  lines.push(...nextTexts(domain, status.next).map((text) => `  next: ${text}`));
   return `${lines.map((text) => printable(text, 2000)).join('\n')}\n`;
 }
 

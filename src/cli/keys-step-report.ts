@@ -80,7 +80,18 @@ export function outcomeJson({ domain, step, selectors, result, notes }: StepOutc
   return { domain, step, selectors, outcome, why, action, ...at, notes };
 }
 
-/** What lies ahead, one line a step. */
+/** What lies ahead, a line for each step; keys to which the same happens at the same time share one. */
+export function nextTexts(domain: string, steps: readonly NextStep[]): readonly string[] {
+  const groups = new Map<string, NextStep>();
+  for (const step of steps) {
+    const what = JSON.stringify({ ...step, selectors: [] });
+    const others = groups.get(what)?.selectors ?? [];
+    groups.set(what, { ...step, selectors: [...others, ...step.selectors] });
+  }
+  return [...groups.values()].map((step) => nextText(domain, step));
+}
+
+/** One step. */
 export function nextText(domain: string, step: NextStep): string {
   const keys = step.selectors.join(', ');
   const what = keys === '' ? (step.algorithms ?? []).join(', ') : keys;

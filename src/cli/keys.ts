@@ -118,7 +118,7 @@ async function sleepUnless(signal: AbortSignal, ms: number): Promise<void> {
 }
 
 /** The journal's entry waits for it, and does without. */
-const STS_TIMEOUT_MS = 3000;
+const STS_TIMEOUT_MS = 1500; // an emergency waits for it too
 
 /** Who calls, for the journal. */
 function callerName(): string {

@@ -172,7 +172,7 @@ const BY_HAND: Readonly<Partial<Record<KeyState, StepName>>> = {
 
 function byHand(entry: ManifestDomain, key: ManifestKey): NextStep {
   const step = BY_HAND[key.state] ?? 'publish';
-  const why = `${key.selector} is ${key.state}, and no rotation is due`;
+  const why = `${key.state}, and no rotation is due`;
   const action = `"waxseal keys ${step} ${entry.domain}", or "waxseal keys rotate ${entry.domain}" takes all steps`;
   return { step, selectors: [key.selector], kind: 'operator', why, action };
 }

@@ -33,7 +33,7 @@ describe('keys commands of a rotation', () => {
     lab.clock.advance(200 * DAY_MS);
     const second = await keys('rotate', 'example.com');
     assert.equal(second.code, 0, second.err);
-    assert.match(second.out, /next: example\.com: revoke wx202611r1: 2027-06-17 /);
+    assert.match(second.out, /next: example\.com: revoke wx202611r1, wx202611e1: 2027-06-17 /);
     lab.clock.advance(2 * DAY_MS);
     assert.match((await keys('rotate', 'example.com')).out, /wx202611r1 is still retiring/);
     await keys('rotate', 'example.com', '--again');
