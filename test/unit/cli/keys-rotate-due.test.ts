@@ -62,7 +62,10 @@ describe('keys rotate --due --step', () => {
     for (const json of [[], ['--json']]) {
       const stuck = await due(...json);
       assert.equal(stuck.code, 3);
-      assert.match(stuck.err, /revoke wx202611r1, wx202611e1: retireAfter is 5 days, .*; raise keys\.rotation/);
+      assert.match(
+        stuck.err,
+        /revoke wx202611r1, wx202611e1: retireAfter is 5 days, .*; raise keys\.rotation/,
+      );
     }
     await keys('create', 'hand.example');
     rotation = undefined;
