@@ -1,5 +1,6 @@
 import { getServers } from 'node:dns';
 import { type Clock, systemClock } from '../base/clock.ts';
+import { parseDnsServer } from '../base/dns-servers.ts';
 import { StubResolver } from '../base/resolver.ts';
 import { authoritativeRecords, type StandingRecords } from '../keys/import/standing-record.ts';
 
@@ -9,6 +10,7 @@ interface ImportSettings {
     readonly servers: readonly string[];
     readonly timeoutMs: number;
     readonly attempts: number;
+    readonly hints?: readonly { readonly servers: readonly string[] }[];
   };
 }
 
@@ -24,7 +26,14 @@ export const SYSTEM_IMPORT_PARTS: KeysImportParts = {
 };
 
 function standingAt(dns: ImportSettings['dns'], clock: Clock) {
-  const { timeoutMs, attempts } = dns;
+  const { timeoutMs, attempts, hints = [] } = dns;
+  // A hint names the port of a server, too.
+  const named = hints.flatMap(({ servers }) =>
+    servers.map((server) => [parseDnsServer(server).address, server] as const),
+  );
+  const ports = new Map(named);
+  const serverAt = (address: string): string =>
+    ports.get(address) ?? (address.includes(':') ? `[${address}]` : address);
   const resolver = new StubResolver({
     servers: dns.servers.length > 0 ? dns.servers : getServers(),
     timeoutMs,
@@ -34,6 +43,6 @@ function standingAt(dns: ImportSettings['dns'], clock: Clock) {
     maxNegativeTtlS: 60,
     clock,
   });
-  const records = authoritativeRecords({ resolver, clock, timeoutMs, attempts });
+  const records = authoritativeRecords({ resolver, clock, timeoutMs, attempts, serverAt });
   return { records, close: () => resolver.close() };
 }

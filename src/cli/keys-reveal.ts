@@ -62,6 +62,7 @@ export function writeRevealed(
   domain: string,
   revealed: readonly Revealed[],
 ): void {
+  if (revealed.length === 0) context.stdout(`${domain}: nothing to reveal: no key is revoked\n`);
   for (const one of revealed) {
     const head = `${domain}: ${one.selector}:`;
     if (one.kind === 'revealed') {

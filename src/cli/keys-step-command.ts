@@ -150,7 +150,7 @@ async function take(
     if (run.json) run.context.stdout(jsonText({ ...outcomeJson(outcome), revealed }));
     else {
       if (selectors.length > 0) writeOutcome(run.context, outcome);
-      writeRevealed(run.context, domain, revealed ?? []);
+      if (revealed !== undefined) writeRevealed(run.context, domain, revealed);
     }
     return worstCode([exitCodeOf([outcome.result]), revealCode(revealed ?? [])]);
   }

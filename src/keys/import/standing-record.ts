@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { type Resolver, StubResolver } from '../../base/resolver.ts';
+import { isOutOfReach, machineHasIpv6 } from '../dns/authority-queries.ts';
 
 /** The TXT record at a name as the zone's own servers give it: what a publisher would replace. */
 export type StandingRecord =
@@ -24,6 +25,8 @@ export interface AuthorityOptions {
   readonly attempts: number;
   /** Where an address is asked; port 53 by default. */
   readonly serverAt?: (address: string) => string;
+  /** Whether IPv6 addresses can be asked; by default, whether the machine has one itself. */
+  readonly hasIpv6?: boolean;
 }
 
 /** Addresses of servers that are asked; zones with more have them answer alike. */
@@ -37,7 +40,10 @@ const MAX_TTL_S = 604_800;
  */
 export function authoritativeRecords(options: AuthorityOptions): StandingRecords {
   return async (name) => {
-    const addresses = await authorities(options.resolver, name);
+    const { resolver, hasIpv6 = machineHasIpv6() } = options;
+    const addresses = (await authorities(resolver, name)).filter(
+      (address) => !isOutOfReach(address, hasIpv6),
+    );
     if (addresses.length === 0) return unknown('the name servers of its zone were not found');
     const answers = await Promise.all(addresses.map((address) => askAt(options, address, name)));
     const [first, ...others] = answers;

@@ -204,6 +204,13 @@ describe('import with --adopt-record', () => {
         serverAt: (address) => (address.endsWith('1') ? one.server : other.server),
       });
       assert.equal((await standing('mail._domainkey.example.test')).kind, 'one');
+      // An IPv6 address that this machine has no way to reach says nothing.
+      for (const server of [one, other]) server.set('ns.example.test', 'AAAA', ['2001:db8::3']);
+      const withoutIpv6 = authoritativeRecords({
+        ...{ resolver: finder, clock, timeoutMs: 200, attempts: 1, hasIpv6: false },
+        serverAt: (address) => (address.includes(':') ? '127.0.0.1:9' : one.server),
+      });
+      assert.equal((await withoutIpv6('mail._domainkey.example.test')).kind, 'one');
       other.set('mail._domainkey.example.test', 'TXT', [['v=DKIM1; p=']]);
       await assert.rejects(adopt('mail'), /do not agree/);
       other.fault('mail._domainkey.example.test', 'refused');
