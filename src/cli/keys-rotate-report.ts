@@ -16,6 +16,8 @@ export interface RotateOptions {
   readonly backend?: BackendName;
   readonly ttl?: number;
   readonly force: boolean;
+  /** False: `--no-destroy`. */
+  readonly destroy: boolean;
   readonly timeout: number;
   readonly max: number;
   readonly concurrency: number;
@@ -31,11 +33,12 @@ const POLL_MS = 15_000;
 
 /** What the options say of new keys. */
 export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
-  const { algorithm, backend, ttl, force } = options;
+  const { algorithm, backend, ttl, force, destroy } = options;
   return {
     algorithms: (algorithm ?? []).map((row) => row.name),
     backend,
     force,
+    noDestroy: !destroy,
     seen: ignoredServers(options),
     ttlS: ttl,
   };

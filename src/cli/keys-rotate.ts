@@ -42,6 +42,7 @@ keys. Twenty at once do the work once.
 steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
 canary; the others only after one has gone well. --max spreads the work over several runs.
 
+--no-destroy is for jobs whose role may not delete keys in KMS; without it such a key is told of in each run.
 --ignore-server ADDRESS leaves out a name server that is known to be broken, with --reason for the journal.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 a step is left to you (the message says
@@ -88,6 +89,7 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       countArgument,
       5,
     )
+    .option('--no-destroy', 'leave the destruction of old keys to "waxseal keys destroy"')
     .option('--dry-run', 'say what would be done, and do nothing', false);
   addIgnoreServer(rotating, false);
   rotating

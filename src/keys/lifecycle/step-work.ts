@@ -20,6 +20,8 @@ export interface StepWishes {
   readonly ttlS: number | undefined;
   readonly subdomains: boolean | undefined;
   readonly force: boolean;
+  /** Private keys are destroyed by somebody else. */
+  readonly noDestroy?: boolean;
   /** Take records over that are exactly right and that we did not write. */
   readonly adopt: boolean;
   readonly seen: SeenChoice;
@@ -82,7 +84,9 @@ export async function stepsNow(
   const { usableAtOnce, policy } = work;
   const { complaints: relays } = await work.relays.of(entry.domain);
   const facts = { wish, algorithms, relays, usableAtOnce, force };
-  return nextSteps(entry, policy, work.access.clock.wallMs(), facts);
+  const steps = nextSteps(entry, policy, work.access.clock.wallMs(), facts);
+  if (work.wishes.noDestroy !== true) return steps;
+  return steps.filter(({ step, kind }) => step !== 'destroy' || kind !== 'due');
 }
 
 /** How new keys of a domain are made. */

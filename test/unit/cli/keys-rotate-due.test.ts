@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { CommanderError } from 'commander';
 import type { RotationSetting } from '../../../src/config/config.ts';
+import { KmsError } from '../../../src/keys/kms/kms-fault.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
 import { habits, runKeys } from '../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../support/lifecycle-lab.ts';
@@ -70,6 +71,37 @@ describe('keys rotate --due --step', () => {
     await keys('create', 'hand.example');
     rotation = undefined;
     assert.equal((await due()).code, 0, 'keys made by hand are left to that hand');
+  });
+
+  it('goes on where its role may not destroy keys, which is left to one that may', async () => {
+    for (const domain of ['a.example', 'b.example', 'c.example', 'd.example']) {
+      await keys('rotate', domain);
+      lab.clock.advance(2 * DAY_MS);
+      await keys('rotate', domain);
+    }
+    lab.clock.advance(9 * DAY_MS);
+    assert.equal((await due()).code, 0);
+    lab.clock.advance(31 * DAY_MS);
+    lab.onDestroy = () => {
+      throw new KmsError('access-denied', 'KMS in eu-west-1, ScheduleKeyDeletion: AccessDenied');
+    };
+    const before = lab.journal.length;
+    const without = await due('--no-destroy', '--stop-after-failures', '1');
+    assert.equal(without.code, 0);
+    assert.match(without.out, /^0 domain\(s\) taken/);
+    assert.equal(lab.journal.length, before);
+    const tried = await due('--stop-after-failures', '1');
+    assert.equal(tried.code, 0, tried.err);
+    assert.match(
+      tried.err,
+      /AccessDenied; "waxseal keys destroy a\.example --reason TEXT" is left/,
+    );
+    assert.match(tried.out, /^4 domain\(s\) taken, 0 failed, 4 not over/m);
+    assert.equal(lab.states('d.example').wx202611r1, 'revoked');
+    const byHand = await keys('destroy', 'a.example', '--reason', 'old');
+    assert.equal(byHand.code, 1);
+    lab.onDestroy = () => {};
+    assert.equal((await keys('destroy', 'a.example', '--reason', 'old')).code, 0);
   });
 
   it('says that nothing is due, or what, and how much is left for later', async () => {
