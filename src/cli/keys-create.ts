@@ -17,7 +17,13 @@ import {
   writeWarnings,
 } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
-import { type DnsRecordText, dnsRecords, dnsRecordsText, recordWarnings } from './keys-text.ts';
+import {
+  type DnsRecordText,
+  dnsRecords,
+  dnsRecordsText,
+  recordWarnings,
+  shownKey,
+} from './keys-text.ts';
 
 const HELP = `
 Nothing is signed with the new keys yet. Next: "waxseal keys publish DOMAIN" has their records written where
@@ -111,7 +117,7 @@ function reportCreated(run: LifecycleRun, added: AddedKeys): ExitCode {
   writeWarnings(run, [...added.warnings, ...recordWarnings(records)]);
   const { domain, subdomains } = added.domain;
   if (run.json) {
-    run.context.stdout(jsonText({ domain, subdomains, keys: added.added, records }));
+    run.context.stdout(jsonText({ domain, subdomains, keys: added.added.map(shownKey), records }));
     return EXIT.ok;
   }
   const keys = added.added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');

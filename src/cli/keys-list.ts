@@ -7,7 +7,7 @@ import {
   type KeysRun,
   runKeysCommand,
 } from './keys-command.ts';
-import { tableText } from './keys-text.ts';
+import { shownKey, tableText } from './keys-text.ts';
 
 const HELP = `
 States: created, published, verified (not in use yet), active (signs), retiring (succeeded; its DNS record must
@@ -38,7 +38,8 @@ async function list(run: KeysRun, domain: string | undefined): Promise<ExitCode>
     .filter((entry) => domain === undefined || entry.domain === domain)
     .sort((left, right) => (left.domain < right.domain ? -1 : 1));
   if (run.json) {
-    run.context.stdout(jsonText({ generation: snapshot.generation, domains }));
+    const shown = domains.map((entry) => ({ ...entry, keys: entry.keys.map(shownKey) }));
+    run.context.stdout(jsonText({ generation: snapshot.generation, domains: shown }));
   } else if (domains.length > 0) {
     run.context.stdout(tableText(HEADING, domains.flatMap(rowsOf)));
   }

@@ -16,6 +16,7 @@ import {
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
 import { nextJson, nextTexts } from './keys-step-report.ts';
+import { shownKey } from './keys-text.ts';
 
 const HELP = `
 For each key: since when it is in use, what every authoritative server says of its record now, and under each
@@ -174,7 +175,7 @@ function line(cells: readonly string[], widths: readonly number[]): string {
 function statusJson({ entry, keys, next }: DomainStatus) {
   return {
     domain: entry.domain,
-    keys: keys.map(({ key, dns }) => ({ ...key, material: undefined, dns: dns ?? null })),
+    keys: keys.map(({ key, dns }) => ({ ...shownKey(key), dns: dns ?? null })),
     next: next.map(nextJson),
   };
 }

@@ -52,7 +52,11 @@ describe('keys commands, as processes', function () {
       publishers: [
         { domains: [QUICK], kind: 'rfc2136', server: bind.server, keyName: 'waxseal', keyFile },
       ],
-      kms: { regions: [kms.region().name], endpoints: kms.endpoints },
+      kms: {
+        regions: [kms.region().name],
+        endpoints: kms.endpoints,
+        wrappingKey: kms.makeWrappingKey(),
+      },
     };
     await writeFile(config, JSON.stringify(settings));
   });
@@ -107,6 +111,15 @@ describe('keys commands, as processes', function () {
     assert.deepEqual(others, made, 'requests are journaled with what they did');
     assert.equal(kms.count('CreateKey'), 2);
     assert.equal((await keys('test', QUICK)).code, 0);
+  });
+
+  it('show no private half to programs, not even a wrapped one', async () => {
+    const made = await keys('create', 'wrapped.test', '--backend', 'kms-envelope', '--json');
+    assert.equal(made.code, 0, made.stderr);
+    for (const { stdout } of [made, await keys('list', '--json')]) {
+      assert.match(stdout, /"wrappingKey": "arn:aws:kms:/);
+      assert.doesNotMatch(stdout, /ciphertext/);
+    }
   });
 
   it('finish what is under way at SIGINT, and go on with the same keys', async () => {

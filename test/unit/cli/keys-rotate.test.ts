@@ -238,6 +238,16 @@ describe('keys commands of a rotation', () => {
     assert.equal(out.match(/^d\d+\.example +(?:wx\w+r1|\(no keys\))/gm)?.length, 8);
   });
 
+  it('status shows no private half, not even encrypted', async () => {
+    await keys('create', 'example.com', '--algorithm', 'ed25519');
+    const entry = lab.entry();
+    const material = { ciphertext: 'AQIDAHhx', sealed: 'V1NLMQ', wrappingKey: 'arn:aws:kms:x' };
+    lab.put({ ...entry, keys: entry.keys.map((key) => ({ ...key, material })) });
+    const { out } = await keys('status', '--json');
+    assert.doesNotMatch(out, /AQIDAHhx|V1NLMQ/);
+    assert.match(out, /"wrappingKey":"arn:aws:kms:x"/);
+  });
+
   it('status --watch looks again and again', async () => {
     await keys('rotate', 'example.com');
     let looks = 0;
