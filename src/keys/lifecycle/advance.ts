@@ -2,7 +2,7 @@ import type { ManifestDomain } from '../manifest.ts';
 import { isoTime } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
-import type { NextStep, StepName } from './next-steps.ts';
+import type { NextStep } from './next-steps.ts';
 import { daysText } from './policy.ts';
 import { wishState } from './rotation-wish.ts';
 import { runStep, STEP_ROWS } from './run-step.ts';
@@ -32,7 +32,7 @@ export interface Advance {
   readonly fulfilled: string | undefined;
 }
 
-const FRESH_STEPS: ReadonlySet<StepName> = new Set(['create', 'publish', 'verify', 'activate']);
+const FRESH_STEPS: ReadonlySet<string> = new Set(['create', 'publish', 'verify', 'activate']);
 /** A guard against going round for ever. */
 const MAX_ROUNDS = 500;
 /** A step that somebody else took meanwhile is decided anew; so often in a row, and no more. */
@@ -89,7 +89,10 @@ export async function advance(
   const rest = (await stepsNow(fulfilled === undefined ? work : wishless(work), entry)).filter(
     (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
   );
-  return { entry, outcomes, rest, fulfilled };
+  // Somebody else may have done meanwhile what was waited for here.
+  const isOver = ({ step, result }: StepOutcome) =>
+    fulfilled !== undefined && result.kind === 'waiting' && FRESH_STEPS.has(step);
+  return { entry, outcomes: outcomes.filter((outcome) => !isOver(outcome)), rest, fulfilled };
 }
 
 /** What lies ahead once a wish is fulfilled: when the keys will be old, among other things. */

@@ -199,6 +199,21 @@ describe('keys rotate DOMAIN', () => {
     assert.match((await keys('history')).out, /server-ignored .*because: it burnt down/);
   });
 
+  it('is done when somebody else did it while this one waited', async () => {
+    lab.settleMs = 3_600_000;
+    lab.sleep = async (ms) => {
+      lab.sleep = async () => assert.fail('it waits on');
+      lab.clock.advance(ms < 3_600_000 ? 3_600_000 : ms);
+      const other = await runKeys(lab, undefined, ['rotate', '--due', '--step']);
+      assert.equal(other.code, 0, other.err);
+    };
+    const { code, out, err } = await keys('rotate', 'example.com');
+    assert.equal(code, 0, err);
+    assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'active' });
+    assert.doesNotMatch(err, /^example\.com: wx202611r1, wx202611e1: waiting/m);
+    assert.match(out, /the next rotation is due/);
+  });
+
   it('can be interrupted while it waits, and goes on with the same keys', async () => {
     lab.settleMs = 3_600_000;
     lab.sleep = async () => lab.interrupt();
