@@ -48,7 +48,9 @@ function shortened(value: string): string {
 
 function entryText(entry: JournalEntry): string {
   const { at, caller, command, event, domain, selector, reason, record, requestIds } = entry;
-  const details = Object.entries(entry.details ?? {}).map(([name, value]) => `${name}: ${value}`);
+  const details = Object.entries(entry.details ?? {}).map(
+    ([name, value]) => `${name}: ${shortened(value)}`,
+  );
   const parts = [
     at,
     event,

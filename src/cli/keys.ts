@@ -1,5 +1,4 @@
 import { getServers } from 'node:dns';
-import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
@@ -9,8 +8,8 @@ import { checkSeen } from '../keys/dns/seen.ts';
 import { seenOptions } from '../keys/dns/seen-options.ts';
 import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { processHolder } from '../keys/lifecycle/process-holder.ts';
-import { stsCaller, stsPlace } from '../keys/lifecycle/sts-caller.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
+import { awsCallerName, callerName } from './caller-name.ts';
 import type { CliContext } from './context.ts';
 import { listenForEarlyEnd } from './interruption.ts';
 import { addKeysAbort } from './keys-abort.ts';
@@ -104,8 +103,7 @@ const SYSTEM_PARTS: KeysParts = {
       sleep: async (ms) => await sleepUnless(earlyEnd.signal, ms),
       progress,
     };
-    const awsCaller = async () =>
-      await stsCaller({ ...stsPlace(settings.kms), timeoutMs: STS_TIMEOUT_MS });
+    const awsCaller = async () => await awsCallerName(settings.kms);
     return { access, awsCaller, close: () => publishers.close() };
   },
 };
@@ -115,18 +113,6 @@ async function sleepUnless(signal: AbortSignal, ms: number): Promise<void> {
   await sleep(ms, undefined, { signal }).catch((error: unknown) => {
     if (!signal.aborted) throw error;
   });
-}
-
-/** The journal's entry waits for it, and does without. */
-const STS_TIMEOUT_MS = 1500; // an emergency waits for it too
-
-/** Who calls, for the journal. */
-function callerName(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`; // a user without a name
-  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -111,6 +111,25 @@ describe('keys commands, as processes', function () {
     assert.deepEqual(others, made, 'requests are journaled with what they did');
     assert.equal(kms.count('CreateKey'), 2);
     assert.equal((await keys('test', QUICK)).code, 0);
+  });
+
+  it('journal who imported a key into AWS, and by which requests', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const file = path.join(place.root, 'mail.pem');
+    await writeFile(file, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const more = ['--selector', 'mail', '--backend', 'kms-envelope'];
+    const { code, stderr } = await keys('import', 'imported.test', file, ...more);
+    assert.equal(code, 0, stderr);
+    const history = await keys('history', 'imported.test', '--json');
+    const entries = history.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as JournalEntry);
+    assert.deepEqual(
+      entries.map(({ event, caller, command }) => `${event} ${caller} ${command}`),
+      ['key-importing', 'key-imported'].map((event) => `${event} ${CALLER_ARN} keys import`),
+    );
+    assert.ok((entries[1]?.requestIds ?? []).length >= 2, 'Encrypt and Decrypt');
   });
 
   it('show no private half to programs, not even a wrapped one', async () => {

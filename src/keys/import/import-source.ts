@@ -6,6 +6,7 @@ import type { KeyringAccess } from '../keyring-access.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { tracingRequests } from '../request-trace.ts';
 import type { TxtLookup } from '../txt-lookup.ts';
 import {
   type AdoptableRecord,
@@ -60,6 +61,15 @@ export interface ImportedKey {
  *   its name, `key-record-not-adoptable`
  */
 export async function importSource(
+  access: KeyringAccess,
+  source: KeySource,
+  request: ImportSourceRequest,
+  parts: ImportParts,
+): Promise<ImportedKey> {
+  return await tracingRequests(async () => await importOne(access, source, request, parts));
+}
+
+async function importOne(
   access: KeyringAccess,
   source: KeySource,
   request: ImportSourceRequest,

@@ -117,7 +117,7 @@ describe('import with --adopt-record', () => {
       {
         at: '2026-11-25T09:00:00.000Z',
         caller: 'operator',
-        command: 'import',
+        command: 'keys import',
         event: 'record-adopted',
         domain: 'example.test',
         selector: 'mail',
