@@ -1,12 +1,15 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
-import type { AddedKeys } from '../keys/create-keys.ts';
 import { BY_HAND } from '../keys/dns/publisher.ts';
 import { settingFor } from '../keys/dns/publisher-settings.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
-import { type CreateOptions, createKeysOf } from '../keys/lifecycle/create-step.ts';
+import {
+  type CreatedKeys,
+  type CreateOptions,
+  createKeysOf,
+} from '../keys/lifecycle/create-step.ts';
 import { createOptions } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
@@ -107,22 +110,21 @@ async function create(
     ...(regions === undefined ? {} : { backendOptions: { regions } }),
   };
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
-  const added = { domain: created.entry, added: created.added, warnings: created.warnings };
-  return reportCreated(run, added);
+  return reportCreated(run, created);
 }
 
 /** Says what was made, and what to do next. */
-function reportCreated(run: LifecycleRun, added: AddedKeys): ExitCode {
-  const records = dnsRecords(added.domain, added.added);
-  writeWarnings(run, [...added.warnings, ...recordWarnings(records)]);
-  const { domain, subdomains } = added.domain;
+function reportCreated(run: LifecycleRun, { entry, added, warnings }: CreatedKeys): ExitCode {
+  const records = dnsRecords(entry, added);
+  writeWarnings(run, [...warnings, ...recordWarnings(records)]);
+  const { domain, subdomains } = entry;
   if (run.json) {
-    run.context.stdout(jsonText({ domain, subdomains, keys: added.added.map(shownKey), records }));
+    run.context.stdout(jsonText({ domain, subdomains, keys: added.map(shownKey), records }));
     return EXIT.ok;
   }
-  const keys = added.added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');
+  const keys = added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');
   run.context.stdout(
-    `${domain}: ${added.added.length} key(s) created, not active yet:\n${keys}\n${nextText(run, domain, records)}`,
+    `${domain}: ${added.length} key(s) created, not active yet:\n${keys}\n${nextText(run, domain, records)}`,
   );
   return EXIT.ok;
 }

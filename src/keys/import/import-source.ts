@@ -1,5 +1,4 @@
 import { checkRecord, type RecordCheck } from '../check-record.ts';
-import { domainEntry } from '../create-keys.ts';
 import { BY_HAND } from '../dns/publisher.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
@@ -17,6 +16,7 @@ import {
 } from './adopt-record.ts';
 import type { KeySource } from './key-source.ts';
 import {
+  domainEntry,
   refuseKnown,
   type TakenState,
   type TakeOverRequest,

@@ -8,7 +8,7 @@ import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { takeRequestIds } from '../request-trace.ts';
 import { isoTime } from './key-changes.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
-import { type LifecycleAccess, note } from './lifecycle-access.ts';
+import { type LeaseAccess, note } from './lifecycle-access.ts';
 import { nextSelector, type SelectorOptions } from './next-selector.ts';
 import type { KeyNaming } from './policy.ts';
 
@@ -60,7 +60,7 @@ interface Intent {
  * @throws KeysRefusal `key-name-too-long`, `key-no-slot`; what back ends throw
  */
 export async function createKeysOf(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   options: CreateOptions,
   choose: (entry: ManifestDomain) => Promise<readonly string[]>,
@@ -77,7 +77,7 @@ export async function createKeysOf(
 }
 
 async function makeKeys(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   held: LeasedDomain,
   backend: KeyBackend,
   algorithms: readonly string[],
@@ -119,7 +119,7 @@ async function makeKeys(
 }
 
 async function makeKey(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   backend: KeyBackend,
   { id, selector, algorithm, begun }: Intent,
@@ -146,7 +146,7 @@ function isNamedIn(keys: readonly ManifestKey[], { selector }: ManifestKey): boo
 }
 
 async function newIntent(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   entry: ManifestDomain,
   algorithm: KeyAlgorithm,
   options: CreateOptions & SelectorOptions,
@@ -165,7 +165,7 @@ async function newIntent(
 
 /** Intents of which no key is in the manifest, and none was; and whose selector is still free. */
 async function openIntents(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   entry: ManifestDomain,
   backend: BackendName,
 ): Promise<Intent[]> {

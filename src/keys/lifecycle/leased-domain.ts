@@ -2,7 +2,7 @@ import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain } from '../manifest.ts';
 import { tracingRequests } from '../request-trace.ts';
 import { changeUnderLease, type HeldLease, takeLease } from '../store/lease.ts';
-import type { LifecycleAccess } from './lifecycle-access.ts';
+import type { LeaseAccess } from './lifecycle-access.ts';
 import { isGone } from './process-holder.ts';
 
 /** A domain while a step writes. It is never held while something is waited for. */
@@ -28,7 +28,7 @@ const LEASE_WAIT_MS = 180_000;
  * @param takeOver take the lease away from whoever has it: for an emergency
  */
 export async function underLease<Result>(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   action: (held: LeasedDomain) => Promise<Result>,
   takeOver = false,
@@ -51,11 +51,7 @@ export async function underLease<Result>(
   }
 }
 
-async function take(
-  access: LifecycleAccess,
-  domain: string,
-  takeOver: boolean,
-): Promise<HeldLease> {
+async function take(access: LeaseAccess, domain: string, takeOver: boolean): Promise<HeldLease> {
   const { store, clock, holder } = access;
   const signal = access.interruption?.signal;
   const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver, ...(signal && { signal }) };
@@ -72,7 +68,7 @@ async function take(
 }
 
 /** A killed process of this machine left its lease behind. */
-async function holderIsGone(access: LifecycleAccess, domain: string): Promise<boolean> {
+async function holderIsGone(access: LeaseAccess, domain: string): Promise<boolean> {
   const holder = await access.store.change(async (current) => {
     const lease = current.domains.get(domain)?.lease;
     const isHeld = lease !== undefined && Date.parse(lease.until) > access.clock.wallMs();

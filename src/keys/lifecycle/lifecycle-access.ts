@@ -43,9 +43,12 @@ export interface LifecycleAccess extends KeyringAccess {
   progress(text: string): void;
 }
 
+/** What changing a domain under its lease works with. */
+export type LeaseAccess = Omit<LifecycleAccess, 'publisherFor' | 'seen' | 'reports' | 'sleep'>;
+
 /** Appends to the journal with time, caller, command and the ids of AWS's requests filled in. */
 export async function note(
-  access: LifecycleAccess,
+  access: Pick<LifecycleAccess, 'clock' | 'journal' | 'caller' | 'command'>,
   entry: Omit<JournalEntry, 'at' | 'caller' | 'command'>,
 ): Promise<void> {
   const { command } = access;
