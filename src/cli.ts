@@ -11,10 +11,12 @@ import { runCli } from './cli/run-cli.ts';
  * code is set, and the process ends when nothing is left to do; so what is written gets out.
  */
 
-// A reader that went away (`waxseal … | head`) is no reason for a stack trace.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-});
+// A reader that went away (`waxseal … | head`) is no reason for a stack trace, nor to leave a lease.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
 
 const stderr = (text: string): void => {
   process.stderr.write(text);

@@ -10,6 +10,11 @@ export const EXIT = {
   refused: 3,
   /** Something is not due, or not seen in DNS yet; the same command goes on later. */
   waiting: 4,
+  /** Ended early by SIGHUP, SIGINT or SIGTERM, or as nobody reads the output (SIGPIPE): 128 and its number. */
+  hungUp: 129,
+  interrupted: 130,
+  unread: 141,
+  terminated: 143,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -14,6 +14,7 @@ export const addKeysAbort = stepCommand({
   description: 'Destroys the keys of a domain that were never active, and removes their records.',
   help: HELP,
   reason: false,
+  nothing: 'every key is active, or was',
   plan: 'the record is removed and the private key destroyed',
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, [...FRESH_STATES, 'revoked'])

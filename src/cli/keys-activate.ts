@@ -1,32 +1,50 @@
-import { type Activation, activateKeys } from '../keys/activate-keys.ts';
-import type { RecordCheck } from '../keys/check-record.ts';
+import {
+  activateKeys,
+  chooseForActivation,
+  refuseEd25519Alone,
+  withActive,
+} from '../keys/activate-keys.ts';
+import { KEY_STATE_ROWS } from '../keys/key-state.ts';
+import { activateByHand } from '../keys/lifecycle/activate-by-hand.ts';
 import { leasedCommit } from '../keys/lifecycle/leased-commit.ts';
+import { lookAtKey, missingText } from '../keys/lifecycle/look-at-dns.ts';
+import type { StepRun } from '../keys/lifecycle/step-work.ts';
+import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
   domainArgument,
   jsonText,
-  type KeysRun,
   selectorsArgument,
-  writeWarnings,
 } from './keys-command.ts';
-import { runLifecycleCommand } from './keys-lifecycle.ts';
+import {
+  addIgnoreServer,
+  ignoredServers,
+  noteIgnored,
+  refuseIgnoredWithoutReason,
+} from './keys-ignore-server.ts';
+import { entryOf, type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
+import { exitCodeOf, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 const HELP = `
-The key must be able to sign on this machine, and DNS must show exactly its record; otherwise nothing
-changes and the answer says what was seen and what was expected. The active key of the same kind
-becomes "retiring": leave its DNS record in place for a week at least, since mail that it signed is
-still under way. Running relays take the change over within seconds (keys.watchMs).
+Each condition is checked: every authoritative server and the resolvers must show exactly the key's record,
+the time for which caches may hold an older answer must be over, every relay that reports must be able to use
+the key (where none does, keys.rotation.authLagMs is waited out), and it must be able to sign here. What is
+missing is told, nothing is activated, and the same command goes on from there. A key whose record is for you
+to write need not be published first: "create" has shown the record.
 
-To go back, activate the retiring key by its name: --selector OLD. ("waxseal keys rotate" also asks every
-authoritative server, and waits until no cache holds an older answer; "keys verify" does that alone.)
+The active key of the same kind becomes "retiring": leave its DNS record in place, since mail that it signed
+is still under way. Relays take the change over within seconds (keys.watchMs). To go back:
+waxseal keys rollback DOMAIN --reason TEXT
 
 Exit codes: 0 done (or active already), 1 failed, 2 wrong command line or configuration,
-3 refused: DNS does not show the record, or another check failed; nothing was changed
+3 refused or left to you (the message says what to do), 4 waiting: not seen in DNS yet, or not due
 `;
 
 interface ActivateOptions {
   readonly selector: readonly string[];
+  readonly ignoreServer?: readonly string[];
+  readonly reason?: string;
   readonly force: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -34,86 +52,146 @@ interface ActivateOptions {
 
 /** `keys activate DOMAIN` */
 export const addKeysActivate: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const command = parent
     .command('activate')
-    .summary('sign with the new keys, after a look at DNS')
-    .description('Lets new keys of a domain sign, after checking that DNS shows their records.')
+    .summary('sign with the new keys, once DNS shows them')
+    .description('Lets new keys of a domain sign, after checking that nothing speaks against it.')
     .argument('<domain>', 'the domain of the keys', domainArgument)
     .option('--selector <name>', 'this key only; may be repeated', selectorsArgument, [])
-    .option('--force', 'even if DNS does not show the record: receivers may reject mail', false)
-    .option('--dry-run', 'check everything, and write nothing', false)
+    .option('--force', 'even if DNS does not show the record: receivers may reject mail', false);
+  addIgnoreServer(command, false);
+  command
+    .option('--dry-run', 'look at DNS, and write nothing', false)
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: ActivateOptions) => {
+      refuseIgnoredWithoutReason(command, options);
       const named = { json: options.json, command: 'keys activate' };
-      await runLifecycleCommand(context, parts, named, async (run) => {
-        const lookup = parts.openLookup(run.settings);
-        try {
-          const { selector: selectors, force } = options;
-          const commit = options.dryRun ? async () => {} : leasedCommit(run.access);
-          const request = { domain, selectors, force };
-          const activation = await activateKeys(run.access, request, lookup, commit);
-          if (options.dryRun) run.context.stderr('dry run: nothing is written\n');
-          return report(run, domain, activation);
-        } finally {
-          lookup.close();
-        }
-      });
+      await runLifecycleCommand(context, parts, named, async (run) =>
+        activate(run, entryOf(run, domain), options),
+      );
     });
 };
 
-function report(
-  run: Pick<KeysRun, 'context' | 'json'>,
-  domain: string,
-  activation: Activation,
-): ExitCode {
-  const isRefused = activation.kind === 'not-seen';
-  if (activation.kind !== 'unchanged') writeWarnings(run, checkWarnings(activation));
-  if (run.json) {
-    const { kind: outcome, ...details } = activation;
-    run.context.stdout(jsonText({ domain, outcome, ...details }));
-  } else {
-    const write = isRefused ? run.context.stderr : run.context.stdout;
-    write(activationText(domain, activation));
+async function activate(
+  run: LifecycleRun,
+  entry: ManifestDomain,
+  options: ActivateOptions,
+): Promise<ExitCode> {
+  const { domain } = entry;
+  const keys = chooseForActivation(entry, options.selector);
+  const selectors = keys.map((key) => key.selector);
+  if (keys.length === 0) return nothingToDo(run, entry);
+  if (!options.force) refuseEd25519Alone(withActive(entry, keys, run.access.clock.wallMs()));
+  if (options.dryRun) return await look(run, entry, keys, options);
+  await noteIgnored(run.access, domain, options);
+  const seen = ignoredServers(options);
+  const work = run.work(domain, { seen, force: options.force, reason: options.reason });
+  const isFresh = keys.every((key) => KEY_STATE_ROWS[key.state].fresh);
+  const step =
+    isFresh && !options.force
+      ? await activateByHand(work, entry, selectors)
+      : await activateAtOnce(run, entry, options);
+  const outcome = { domain, step: 'activate' as const, selectors, ...step };
+  const retiring = newlyRetiring(entry, step.entry);
+  if (run.json) run.context.stdout(jsonText({ ...outcomeJson(outcome), retiring }));
+  else {
+    writeOutcome(run.context, { ...outcome, notes: [] });
+    for (const text of step.notes) run.context.stderr(`warning: ${text}\n`);
+    writeAfterwards(run, domain, step, retiring);
   }
-  return isRefused ? EXIT.refused : EXIT.ok;
+  return exitCodeOf([step.result]);
 }
 
-function activationText(domain: string, activation: Activation): string {
-  switch (activation.kind) {
-    case 'unchanged':
-      return `${domain}: nothing to do, active: ${activation.active.join(', ')}\n`;
-    case 'not-seen':
-      return (
-        `${domain}: not activated, nothing was changed.\n` +
-        `${activation.checks.map(checkText).join('')}\n` +
-        'Put the record(s) into DNS as "waxseal keys dns" prints them, and try again when the old answer\n' +
-        'has expired. --force activates without the record: receivers may then reject the mail.\n'
-      );
-    case 'activated': {
-      const active = activation.activated.map((selector) => `  ${selector}  active\n`);
-      const retiring = activation.retiring.map((selector) => `  ${selector}  retiring\n`);
-      const keep =
-        retiring.length === 0 ? '' : 'Leave the DNS record of a retiring key in place.\n';
-      return `${domain}:\n${[...active, ...retiring].join('')}${keep}Running relays use them within seconds.\n`;
+/** By force, or a key that comes back: what resolvers say is enough, or does not count. */
+async function activateAtOnce(
+  run: LifecycleRun,
+  entry: ManifestDomain,
+  { selector: selectors, force }: ActivateOptions,
+): Promise<StepRun> {
+  const { domain } = entry;
+  const lookup = run.parts.openLookup(run.settings);
+  try {
+    const request = { domain, selectors, force };
+    const activation = await activateKeys(run.access, request, lookup, leasedCommit(run.access));
+    const after = (await run.access.store.read()).domains.get(domain) ?? entry;
+    const checks = activation.kind === 'unchanged' ? [] : activation.checks;
+    const whys = checks.flatMap(({ name, reasons }) => reasons.map((why) => `${name}: ${why}`));
+    const warnings = checks.flatMap(({ name, warnings: texts }) =>
+      texts.map((text) => `${name}: ${text}`),
+    );
+    if (activation.kind !== 'not-seen') {
+      return { entry: after, result: { kind: 'done' }, notes: [...warnings, ...whys] };
+    }
+    const action = `put the record back as "waxseal keys export-dns ${domain}" prints it`;
+    const result = { kind: 'operator', why: whys.join('; '), action } as const;
+    return { entry: after, result, notes: warnings };
+  } finally {
+    lookup.close();
+  }
+}
+
+function nothingToDo(run: LifecycleRun, { domain, keys }: ManifestDomain): ExitCode {
+  const active = keys.filter((key) => KEY_STATE_ROWS[key.state].signs).map((key) => key.selector);
+  if (run.json) {
+    const subject = { domain, step: 'activate', selectors: [] };
+    run.context.stdout(jsonText({ ...subject, outcome: 'unchanged', active }));
+  } else run.context.stdout(`${domain}: nothing to do, active: ${active.join(', ')}\n`);
+  return EXIT.ok;
+}
+
+/** `--dry-run` */
+async function look(
+  run: LifecycleRun,
+  { domain }: ManifestDomain,
+  keys: readonly ManifestKey[],
+  options: ActivateOptions,
+): Promise<ExitCode> {
+  const looks = await Promise.all(
+    keys.map(async (key) => {
+      const report = await lookAtKey(run.access, domain, key, ignoredServers(options));
+      const isSeen = report.verdict === 'seen';
+      return { selector: key.selector, dns: isSeen ? 'seen' : missingText(report), isSeen };
+    }),
+  );
+  if (run.json) {
+    const selectors = keys.map((key) => key.selector);
+    const found = looks.map(({ selector, dns }) => ({ selector, dns }));
+    const plan = { domain, step: 'activate', selectors, outcome: 'planned', keys: found };
+    run.context.stdout(jsonText(plan));
+  } else {
+    for (const { selector, dns } of looks) {
+      run.context.stdout(`${domain}: ${selector}: would be activated; DNS: ${dns}\n`);
     }
   }
+  return looks.every(({ isSeen }) => isSeen) ? EXIT.ok : EXIT.waiting;
 }
 
-function checkText(check: RecordCheck): string {
-  if (check.verdict === 'seen') return `\n${check.name}: seen\n`;
-  const found = check.found.length === 0 ? ['(nothing)'] : check.found;
-  return (
-    `\n${check.name}: ${check.reasons.join('; ')}\n` +
-    `  expected: ${check.expected}\n` +
-    found.map((text) => `  found:    ${text}\n`).join('')
-  );
+function newlyRetiring(before: ManifestDomain, after: ManifestDomain): readonly string[] {
+  const signed = before.keys.filter((key) => KEY_STATE_ROWS[key.state].signs);
+  return after.keys
+    .filter(
+      ({ state, selector }) =>
+        state === 'retiring' && signed.some((key) => key.selector === selector),
+    )
+    .map((key) => key.selector);
 }
 
-/** With --force a record that is not right is a warning, since the keys do sign now. */
-function checkWarnings(activation: Exclude<Activation, { kind: 'unchanged' }>): string[] {
-  return activation.checks.flatMap((check) => {
-    const reasons = activation.kind === 'activated' ? check.reasons : [];
-    return [...check.warnings, ...reasons].map((warning) => `${check.name}: ${warning}`);
-  });
+function writeAfterwards(
+  run: LifecycleRun,
+  domain: string,
+  { result, entry }: StepRun,
+  retiring: readonly string[],
+): void {
+  const { stdout, stderr } = run.context;
+  if (result.kind === 'waiting' && entry.keys.some(({ state }) => state === 'published')) {
+    stderr(
+      `hint: "waxseal keys export-dns ${domain}" prints the records, "waxseal keys verify ${domain}" waits\n`,
+    );
+  }
+  if (result.kind !== 'done') return;
+  if (retiring.length > 0) {
+    stdout(`${domain}: ${retiring.join(', ')}: retiring; leave the DNS record in place\n`);
+  }
+  stdout('Running relays use them within seconds.\n');
 }

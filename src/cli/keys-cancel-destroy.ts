@@ -15,6 +15,7 @@ export const addKeysCancelDestroy = stepCommand({
   help: HELP,
   reason: false,
   selectorNeeded: true,
+  nothing: 'no key is destroyed',
   plan: 'the key is revoked again, and its empty record published',
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['destroyed']).map((key) => key.selector),

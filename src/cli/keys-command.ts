@@ -14,6 +14,7 @@ import { DEFAULT_TTL_S, MAX_TTL_S, MIN_TTL_S } from '../keys/manifest.ts';
 import type { TxtLookup } from '../keys/txt-lookup.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { EarlyEnd, listenForEarlyEnd } from './interruption.ts';
 import type { KeysImportParts } from './keys-import-parts.ts';
 import { reportError } from './report-error.ts';
 
@@ -42,12 +43,16 @@ export interface KeysParts extends KeysImportParts {
   openLookup(settings: KeysSettings): TxtLookup & { close(): void };
   /** Makes what the steps of a key's life need; `close` ends it. */
   openLifecycle(settings: KeysSettings, run: LifecycleParts): Promise<OpenLifecycle>;
+  /** Begins to listen to what ends a command early; undefined: nothing does. */
+  listenForEarlyEnd?: typeof listenForEarlyEnd;
 }
 
 export interface LifecycleParts {
   /** For the journal, e.g. `keys rotate`. */
   readonly command: string;
   readonly progress: (text: string) => void;
+  /** What ends the command early. */
+  readonly earlyEnd: EarlyEnd;
   /** That of the command, which closes it. */
   readonly keyring: OpenedKeyring;
 }

@@ -1,10 +1,15 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
-import type { AddedKeys } from '../keys/create-keys.ts';
+import { BY_HAND } from '../keys/dns/publisher.ts';
+import { settingFor } from '../keys/dns/publisher-settings.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
-import { type CreateOptions, createKeysOf } from '../keys/lifecycle/create-step.ts';
+import {
+  type CreatedKeys,
+  type CreateOptions,
+  createKeysOf,
+} from '../keys/lifecycle/create-step.ts';
 import { createOptions } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
@@ -12,15 +17,21 @@ import {
   addEntryOptions,
   domainArgument,
   jsonText,
-  type KeysRun,
   writeWarnings,
 } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
-import { dnsRecords, dnsRecordsText, recordWarnings } from './keys-text.ts';
+import {
+  type DnsRecordText,
+  dnsRecords,
+  dnsRecordsText,
+  recordWarnings,
+  shownKey,
+} from './keys-text.ts';
 
 const HELP = `
-Nothing is signed with the new keys yet. Put the printed TXT records into DNS, wait until they are
-there, then run "waxseal keys activate DOMAIN".
+Nothing is signed with the new keys yet. Next: "waxseal keys publish DOMAIN" has their records written where
+a publisher is set for the domain; else put the printed TXT records into DNS. Then "verify" and "activate", or
+"waxseal keys rotate DOMAIN", which takes all the steps with the keys that are there.
 
 The first run also makes the master key (keys.masterKeyFile), which encrypts the private keys. Keep
 a copy of it in a safe place, apart from the keyring.
@@ -65,7 +76,8 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
   addEntryOptions(command)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: CreateKeysOptions) => {
-      const named = { json: options.json, command: 'keys create', mayBeEmpty: true };
+      const { json, backend } = options;
+      const named = { json, command: 'keys create', mayBeEmpty: true, backend };
       await runLifecycleCommand(context, parts, named, async (run) => create(run, domain, options));
     });
 };
@@ -85,9 +97,10 @@ async function create(
   }
   const algorithms = (options.algorithm ?? DEFAULT_ALGORITHMS).map((row) => row.name);
   if (options.dryRun) {
-    const plan = { domain, algorithms, backend, outcome: 'planned' };
-    if (run.json) run.context.stdout(jsonText(plan));
-    else run.context.stdout(`${domain}: would make ${algorithms.join(', ')} with ${backend}\n`);
+    const plan = { domain, algorithms, backend, regions, outcome: 'planned' };
+    const where = regions === undefined ? '' : ` in ${regions.join(', ')}`;
+    const text = `${domain}: would make ${algorithms.join(', ')} with ${backend}${where}\n`;
+    run.context.stdout(run.json ? jsonText(plan) : text);
     return EXIT.ok;
   }
   const work = run.work(domain, { backend, subdomains, ttlS });
@@ -97,30 +110,36 @@ async function create(
     ...(regions === undefined ? {} : { backendOptions: { regions } }),
   };
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
-  const added = { domain: created.entry, added: created.added, warnings: created.warnings };
-  return reportAdded(run, added, 'created');
+  return reportCreated(run, created);
 }
 
-/** Says what `create` or `import` added, and what to do next. */
-export function reportAdded(
-  run: Pick<KeysRun, 'context' | 'json'>,
-  added: AddedKeys,
-  verb: string,
-): ExitCode {
-  const records = dnsRecords(added.domain, added.added);
-  writeWarnings(run, [...added.warnings, ...recordWarnings(records)]);
-  const { domain, subdomains } = added.domain;
+/** Says what was made, and what to do next. */
+function reportCreated(run: LifecycleRun, { entry, added, warnings }: CreatedKeys): ExitCode {
+  const records = dnsRecords(entry, added);
+  writeWarnings(run, [...warnings, ...recordWarnings(records)]);
+  const { domain, subdomains } = entry;
   if (run.json) {
-    run.context.stdout(jsonText({ domain, subdomains, keys: added.added, records }));
+    run.context.stdout(jsonText({ domain, subdomains, keys: added.map(shownKey), records }));
     return EXIT.ok;
   }
-  const keys = added.added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');
+  const keys = added.map((key) => `  ${key.selector}  ${key.algorithm}\n`).join('');
   run.context.stdout(
-    `${domain}: ${added.added.length} key(s) ${verb}, not active yet:\n${keys}\n` +
-      `${dnsRecordsText(records)}\n` +
-      `When DNS shows the record(s): waxseal keys activate ${domain}\n`,
+    `${domain}: ${added.length} key(s) created, not active yet:\n${keys}\n${nextText(run, domain, records)}`,
   );
   return EXIT.ok;
+}
+
+/** Records that nobody else writes are shown at once. */
+function nextText(run: LifecycleRun, domain: string, records: readonly DnsRecordText[]): string {
+  const publisher = run.access.publisherFor(domain);
+  publisher.close();
+  const isInSlots = settingFor(domain, run.settings.publishers ?? [])?.slotsUnder !== undefined;
+  const all = `"waxseal keys rotate ${domain}" takes all steps`;
+  if (publisher.name === BY_HAND && !isInSlots) {
+    return `${dnsRecordsText(records)}\nWhen DNS shows the record(s): waxseal keys activate ${domain}; ${all}\n`;
+  }
+  const shown = `"waxseal keys export-dns ${domain}" shows their records`;
+  return `Next: waxseal keys publish ${domain} (${publisher.name}); ${all}; ${shown}\n`;
 }
 
 /** Argument parser for a repeatable algorithm. */

@@ -16,7 +16,9 @@ export const addKeysDestroy = stepCommand({
   description: 'Removes the records of revoked keys and destroys their private halves.',
   help: HELP,
   reason: true,
-  plan: 'the record is removed and the private key destroyed, if the time has come',
+  nothing: 'no key is revoked',
+  plan: 'its record is removed (publisher PUBLISHER) and the private key destroyed',
+  dueMs: (key, policy) => destroyDueMs(key, policy) ?? undefined,
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['revoked']).map((key) => key.selector),
   run: async (work, target) => {

@@ -22,6 +22,7 @@ export const addKeysEmergency = stepCommand({
   help: HELP,
   reason: true,
   force: 'keep signing with Ed25519 even if no RSA key is left',
+  nothing: 'no key signs, or has signed and is not withdrawn; others are named with --selector',
   plan: 'relays stop using the key, the standby signs, p= is published, the key is disabled',
   choose: (entry, selectors) => {
     // Revoked ones: an emergency that did not get to its end has revoked them.

@@ -5,8 +5,8 @@ import { type AddKeysCommand, domainArgument } from './keys-command.ts';
 import { runLifecycleCommand } from './keys-lifecycle.ts';
 
 const HELP = `
-The journal says who did what, when and why, and which records were written. It is never changed. With
---json each entry is one object on one line.
+The journal says who did what, when and why, which records were written, and the ids of the requests to AWS.
+It is never changed. With --json each entry is one object on one line, and records stand there whole.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration
 `;
@@ -21,10 +21,16 @@ export const addKeysHistory: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON, one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: { readonly json: boolean }) => {
-      const named = { json: options.json, command: 'keys history', mayBeEmpty: true };
+      const named = {
+        json: options.json,
+        command: 'keys history',
+        mayBeEmpty: true,
+        readOnly: true,
+      };
       await runLifecycleCommand(context, parts, named, async ({ access }) => {
         let count = 0;
         for await (const entry of access.journal.read(domain === undefined ? {} : { domain })) {
+          if (access.interruption?.signal.aborted === true) break;
           count += 1;
           context.stdout(`${options.json ? JSON.stringify(entry) : entryText(entry)}\n`);
         }
@@ -35,8 +41,16 @@ export const addKeysHistory: AddKeysCommand = (parent, context, parts) => {
     });
 };
 
+/** A public key takes 400 characters, of which the ends tell it from others. */
+function shortened(value: string): string {
+  return value.length <= 120 ? value : `${value.slice(0, 60)}…${value.slice(-16)}`;
+}
+
 function entryText(entry: JournalEntry): string {
   const { at, caller, command, event, domain, selector, reason, record, requestIds } = entry;
+  const details = Object.entries(entry.details ?? {}).map(
+    ([name, value]) => `${name}: ${shortened(value)}`,
+  );
   const parts = [
     at,
     event,
@@ -46,7 +60,8 @@ function entryText(entry: JournalEntry): string {
     ...(reason === undefined ? [] : [`because: ${reason}`]),
     ...(record === undefined
       ? []
-      : [`${record.name} ${record.ttlS} ${record.type} ${record.value}`]),
+      : [`${record.name} ${record.ttlS} ${record.type} ${shortened(record.value)}`]),
+    ...details,
     ...(requestIds === undefined ? [] : [`requests: ${requestIds.join(' ')}`]),
   ];
   return parts.map((part) => printable(part, 1500)).join('  ');

@@ -4,7 +4,7 @@ import type { ImportedKey } from '../keys/import/import-source.ts';
 import type { TableRemark } from '../keys/import/opendkim-table.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { jsonText, type KeysRun, writeWarnings } from './keys-command.ts';
-import { dnsRecords, dnsRecordsText, recordWarnings, tableText } from './keys-text.ts';
+import { dnsRecords, dnsRecordsText, recordWarnings, shownKey, tableText } from './keys-text.ts';
 
 const HEADING = ['DOMAIN', 'SELECTOR', 'ALGORITHM', 'BACKEND', 'STATE', 'RECORD', 'OUTCOME'];
 
@@ -16,7 +16,7 @@ export function reportImported(run: KeysRun, imported: ImportedKey): ExitCode {
   if (run.json) {
     const { subdomains } = domain;
     const document = { domain: domain.domain, subdomains, outcome, recordAdopted, record };
-    run.context.stdout(jsonText({ ...document, keys: [key], records }));
+    run.context.stdout(jsonText({ ...document, keys: [shownKey(key)], records }));
     return EXIT.ok;
   }
   const said = {
@@ -41,9 +41,10 @@ export function reportOpenDkim(run: KeysRun, imported: OpenDkimImport): ExitCode
   const code = failed.length + untranslated.length === 0 ? EXIT.ok : EXIT.refused;
   writeWarnings(run, [...new Set(keys.flatMap((key) => key.warnings))]);
   if (run.json) {
-    const plain = keys.map(({ domain, ...rest }) => ({
+    const plain = keys.map(({ domain, key, ...rest }) => ({
       domain: domain.domain,
       subdomains: domain.subdomains,
+      key: shownKey(key),
       ...rest,
     }));
     run.context.stdout(jsonText({ keys: plain, failed, untranslated, remarks, shared }));

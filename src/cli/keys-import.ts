@@ -1,6 +1,6 @@
-import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
+import { BACKENDS } from '../keys/backends.ts';
 import { describeKmsKeyForImport } from '../keys/import/describe-kms-key.ts';
 import { pemFileSource } from '../keys/import/import-key.ts';
 import { importOpenDkim } from '../keys/import/import-opendkim.ts';
@@ -8,6 +8,7 @@ import { type ImportParts, importSource } from '../keys/import/import-source.ts'
 import type { KeySource } from '../keys/import/key-source.ts';
 import { kmsKeySource } from '../keys/import/kms-key-source.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
+import { awsCallerName, callerName } from './caller-name.ts';
 import type { ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
@@ -100,7 +101,7 @@ export const addKeysImport: AddKeysCommand = (parent, context, parts) => {
                 standing ?? (async () => ({ kind: 'unknown', reason: 'the zone cannot be asked' })),
               journal: run.access.journal,
               clock: run.access.clock,
-              caller: callerName(),
+              caller: await callerOf(run, form, options),
             });
           } finally {
             lookup.close();
@@ -175,6 +176,17 @@ async function runForm(
   return reportImported(run, await importSource(run.access, source, request, parts));
 }
 
+/** For the journal: where the key is, or will be, in AWS, the one whom AWS lets in. */
+async function callerOf(
+  { settings }: KeysRun,
+  { kind }: ImportForm,
+  { backend = 'file', dryRun }: ImportOptions,
+): Promise<string> {
+  const isInAws = kind === 'arn' || BACKENDS[backend].inAws === true;
+  const named = isInAws && !dryRun ? await awsCallerName(settings.kms) : undefined;
+  return named ?? callerName();
+}
+
 /** A key that stays in KMS; the back end is the one that signs there. */
 async function arnSource(
   run: KeysRun,
@@ -200,13 +212,4 @@ function backendArgument(text: string): BackendName {
 
 function domainsArgument(text: string, others: readonly string[]): readonly string[] {
   return [...others, domainArgument(text)];
-}
-
-/** For the journal; a container's user often has no name. */
-function callerName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import type { BackendName } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import type { KeyringSnapshot } from '../keys/keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys/keys-error.ts';
@@ -8,9 +9,10 @@ import { policyFinder } from '../keys/lifecycle/policy-for.ts';
 import { RelayIndex } from '../keys/lifecycle/relay-index.ts';
 import { sharedKeys } from '../keys/lifecycle/shared-keys.ts';
 import type { StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
-import { DEFAULT_TTL_S, type ManifestDomain } from '../keys/manifest.ts';
+import type { ManifestDomain } from '../keys/manifest.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
+import { EarlyEnd } from './interruption.ts';
 import {
   type KeysParts,
   type KeysRun,
@@ -18,6 +20,7 @@ import {
   type OpenLifecycle,
   runKeysCommand,
 } from './keys-command.ts';
+import { printableLines } from './report-error.ts';
 
 /** What a command about the life of keys works with while it runs. */
 export interface LifecycleRun extends Omit<KeysRun, 'access'> {
@@ -29,35 +32,62 @@ export interface LifecycleRun extends Omit<KeysRun, 'access'> {
   work(domain: string, wishes?: Partial<StepWishes>): StepWork;
 }
 
+export interface LifecycleOptions {
+  readonly json: boolean;
+  /** For the journal, e.g. `keys rotate`. */
+  readonly command: string;
+  /** It begins with an empty keyring where there is none. */
+  readonly mayBeEmpty?: boolean;
+  /** It changes nothing: a signal may end it at any point. */
+  readonly readOnly?: boolean;
+  /** That of new keys, where it is named. */
+  readonly backend?: BackendName | undefined;
+}
+
 /** Runs the action of a command about the life of keys. */
 export async function runLifecycleCommand(
   context: CliContext<KeysSettings>,
   parts: KeysParts,
-  options: { readonly json: boolean; readonly command: string; readonly mayBeEmpty?: boolean },
+  options: LifecycleOptions,
   action: (run: LifecycleRun) => Promise<ExitCode>,
 ): Promise<void> {
-  await runKeysCommand(context, parts, options.json, async (run) => {
-    const progress = (text: string) => context.stderr(`${text}\n`);
-    const opened = await parts.openLifecycle(run.settings, {
-      command: options.command,
-      progress,
-      keyring: run.access,
+  const { command } = options;
+  const progress = (text: string) => context.stderr(`${printableLines(text)}\n`);
+  const listening = parts.listenForEarlyEnd?.(options.readOnly === true ? undefined : progress);
+  const earlyEnd = listening?.earlyEnd ?? new EarlyEnd();
+  try {
+    await runKeysCommand(context, parts, options.json, async (run) => {
+      const keyring = run.access;
+      const opened = await parts.openLifecycle(run.settings, {
+        ...{ command, progress, earlyEnd, keyring },
+      });
+      try {
+        const code = await action(await lifecycleRun(run, opened, options));
+        return codeAfter(earlyEnd, code, progress);
+      } finally {
+        opened.close();
+      }
     });
-    try {
-      return await action(await lifecycleRun(run, opened, options.mayBeEmpty === true));
-    } finally {
-      opened.close();
-    }
-  });
+  } finally {
+    listening?.close();
+  }
+}
+
+/** That something was left undone counts for more than how the rest went. */
+function codeAfter(earlyEnd: EarlyEnd, code: ExitCode, progress: (text: string) => void): ExitCode {
+  const { outcome } = earlyEnd;
+  if (outcome === undefined) return code;
+  progress(`ended early (${outcome.cause}); the same command goes on from here`);
+  return outcome.code;
 }
 
 async function lifecycleRun(
   run: KeysRun,
   opened: OpenLifecycle,
-  mayBeEmpty: boolean,
+  { mayBeEmpty = false, backend }: LifecycleOptions,
 ): Promise<LifecycleRun> {
   const snapshot = await readKeyring(opened.access, mayBeEmpty);
-  const access = { ...opened.access, caller: callerOf(opened, snapshot) };
+  const access = { ...opened.access, caller: callerOf(opened, snapshot, backend) };
   const { rotation, maxStaleMs } = run.settings.keys;
   const policyOf = policyFinder(rotation, maxStaleMs);
   const usableAtOnce = new Set(
@@ -77,11 +107,17 @@ async function lifecycleRun(
 }
 
 /** Where keys are in AWS, the journal names the one whom AWS lets in. Asked once. */
-function callerOf(opened: OpenLifecycle, snapshot: KeyringSnapshot): LifecycleAccess['caller'] {
+function callerOf(
+  opened: OpenLifecycle,
+  snapshot: KeyringSnapshot,
+  backend: BackendName | undefined,
+): LifecycleAccess['caller'] {
   const { access, awsCaller } = opened;
-  const isInAws = [...snapshot.domains.values()].some(({ keys }) =>
-    keys.some((key) => BACKENDS[key.backend].regional === true),
-  );
+  const isInAws =
+    (backend !== undefined && BACKENDS[backend].inAws === true) ||
+    [...snapshot.domains.values()].some(({ keys }) =>
+      keys.some((key) => BACKENDS[key.backend].inAws === true),
+    );
   if (!isInAws || awsCaller === undefined) return () => access.caller();
   let caller: Promise<string> | undefined;
   return async () => {
@@ -94,7 +130,7 @@ const NO_WISHES: StepWishes = {
   wish: { kind: 'when-old' },
   algorithms: [],
   backend: undefined,
-  ttlS: DEFAULT_TTL_S,
+  ttlS: undefined,
   subdomains: undefined,
   force: false,
   adopt: false,

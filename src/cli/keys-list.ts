@@ -7,11 +7,11 @@ import {
   type KeysRun,
   runKeysCommand,
 } from './keys-command.ts';
-import { tableText } from './keys-text.ts';
+import { shownKey, tableText } from './keys-text.ts';
 
 const HELP = `
-States: created (not in use yet), active (signs), retiring (succeeded; its DNS record must stay),
-revoked, destroyed.
+States: created, published, verified (not in use yet), active (signs), retiring (succeeded; its DNS record must
+stay), revoked (its record is empty), destroyed. "waxseal keys status" also says what DNS shows and what is next.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 the domain is not in the keyring
 `;
@@ -38,7 +38,8 @@ async function list(run: KeysRun, domain: string | undefined): Promise<ExitCode>
     .filter((entry) => domain === undefined || entry.domain === domain)
     .sort((left, right) => (left.domain < right.domain ? -1 : 1));
   if (run.json) {
-    run.context.stdout(jsonText({ generation: snapshot.generation, domains }));
+    const shown = domains.map((entry) => ({ ...entry, keys: entry.keys.map(shownKey) }));
+    run.context.stdout(jsonText({ generation: snapshot.generation, domains: shown }));
   } else if (domains.length > 0) {
     run.context.stdout(tableText(HEADING, domains.flatMap(rowsOf)));
   }

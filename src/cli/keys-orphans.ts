@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import type { StoredKey } from '../keys/backend.ts';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
+import { CREATE_EVENTS } from '../keys/lifecycle/create-step.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, jsonText } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
@@ -27,16 +28,36 @@ export const addKeysOrphans: AddKeysCommand = (parent, context, parts) => {
     .addOption(
       new Option(
         '--backend <name...>',
-        'ask these back ends; default: those that the keyring uses',
+        'ask these back ends; default: those that keyring, journal and configuration name',
       ).choices(BACKEND_NAMES),
     )
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (options: OrphansOptions) => {
-      const named = { json: options.json, command: 'keys orphans' };
+      const named = {
+        json: options.json,
+        command: 'keys orphans',
+        readOnly: true,
+        mayBeEmpty: true,
+      };
       await runLifecycleCommand(context, parts, named, async (run) => listOrphans(run, options));
     });
 };
+
+/** Not only those of which the keyring has keys: the very first `create` may have been killed. */
+async function usedBackends(
+  run: LifecycleRun,
+  inKeyring: Iterable<BackendName>,
+): Promise<ReadonlySet<BackendName>> {
+  const used = new Set(inKeyring);
+  const { regions = [], endpoints = [], wrappingKey = '' } = run.settings.kms ?? {};
+  if (regions.length + endpoints.length > 0 || wrappingKey !== '') used.add('kms-sign');
+  for await (const { event, details } of run.access.journal.read({})) {
+    const name = BACKEND_NAMES.find((one) => one === details?.backend);
+    if (event === CREATE_EVENTS.intended && name !== undefined) used.add(name);
+  }
+  return used;
+}
 
 const HEADING = ['BACKEND', 'DOMAIN', 'SELECTOR', 'CREATED', 'REFERENCE', 'INTENT'];
 
@@ -52,15 +73,18 @@ async function listOrphans(run: LifecycleRun, options: OrphansOptions): Promise<
     }
   }
   const orphans = [];
-  for (const name of options.backend ?? known.keys()) {
+  const backends = options.backend ?? (await usedBackends(run, known.keys()));
+  for (const name of backends) {
     const backend = await run.access.connect(name, 'must-exist');
     for (const orphan of await backend.orphans(known.get(name) ?? [])) {
       orphans.push({ backend: name, ...orphan });
     }
   }
-  if (run.json) run.context.stdout(jsonText({ orphans }));
-  else if (orphans.length === 0) run.context.stdout('the keyring knows every private key\n');
-  else {
+  if (run.json) run.context.stdout(jsonText({ backends: [...backends], orphans }));
+  else if (orphans.length === 0) {
+    const asked = [...backends].join(', ') || 'none, nothing is in use yet';
+    run.context.stdout(`the keyring knows every private key (back ends asked: ${asked})\n`);
+  } else {
     const rows = orphans.map((orphan) => [
       orphan.backend,
       orphan.domain ?? '-',

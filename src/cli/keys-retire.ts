@@ -6,7 +6,7 @@ const HELP = `
 A key retires by itself when its successor becomes active ("waxseal keys rotate"). This is for a key that
 gets none, for example when a domain gives Ed25519 up. Its record stays: mail that it signed is under way.
 
-To go back: waxseal keys activate DOMAIN --selector NAME
+To go back: waxseal keys rollback DOMAIN --reason TEXT, or waxseal keys activate DOMAIN --selector NAME
 `;
 
 /** `keys retire DOMAIN --selector NAME` */
@@ -18,6 +18,7 @@ export const addKeysRetire = stepCommand({
   reason: false,
   selectorNeeded: true,
   force: 'even if no RSA key is left: mail is then deferred (451), or not verified by many',
+  nothing: 'the key is not active',
   plan: 'the key signs no more; its record stays',
   choose: (entry, selectors) => chooseKeys(entry, selectors, ['active']).map((key) => key.selector),
   run: retireKeys,

@@ -21,7 +21,11 @@ export const addKeysRevoke = stepCommand({
   description: 'Withdraws retiring keys whose time has come: their records become empty.',
   help: HELP,
   reason: false,
-  plan: 'the record becomes empty (p=), if the time has come',
+  ignoreServer: true,
+  reveal: 'then make revoked private keys public, in keys.rotation.reveal',
+  nothing: 'no key is retiring, and each withdrawal is seen in DNS',
+  plan: 'its record becomes empty, p= (publisher PUBLISHER)',
+  dueMs: (key, policy) => (key.state === 'retiring' ? revokeDueMs(key, policy) : undefined),
   choose: (entry, selectors) =>
     chooseKeys(entry, selectors, ['retiring', 'revoked'])
       .filter((key) => key.revokedAt === undefined)

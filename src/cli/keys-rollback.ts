@@ -5,7 +5,7 @@ import { stepCommand } from './keys-step-command.ts';
 const HELP = `
 The whole set of the last rotation goes back: the keys that are retiring sign again, the new ones become
 retiring. Their records must still be in DNS, and they are, until "revoke" is due. Said twice it changes
-nothing. A running relay takes it over with its next look at the keyring (or SIGHUP).
+nothing. Running relays take it over within seconds.
 
 Then: waxseal keys rotate DOMAIN --again     makes other new keys
 `;
@@ -18,6 +18,8 @@ export const addKeysRollback = stepCommand({
   help: HELP,
   reason: true,
   force: 'even if DNS does not show the records, or Ed25519 stands alone',
+  ignoreServer: true,
+  nothing: 'no key is retiring that was active before',
   plan: 'these keys sign again, and their successors become retiring',
   choose: (entry, selectors) => {
     const chosen = rollbackChoice(entry).map((key) => key.selector);

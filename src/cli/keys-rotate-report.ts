@@ -3,8 +3,9 @@ import type { KeyAlgorithm } from '../keys/key-algorithm.ts';
 import type { Advance, AdvanceOptions } from '../keys/lifecycle/advance.ts';
 import type { StepWishes } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import { ignoredServers } from './keys-ignore-server.ts';
 import type { LifecycleRun } from './keys-lifecycle.ts';
-import { exitCodeOf, nextJson, nextText, outcomeJson, writeOutcome } from './keys-step-report.ts';
+import { exitCodeOf, nextJson, nextTexts, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 /** Options of `keys rotate`. */
 export interface RotateOptions {
@@ -15,12 +16,16 @@ export interface RotateOptions {
   readonly backend?: BackendName;
   readonly ttl?: number;
   readonly force: boolean;
+  /** False: `--no-destroy`. */
+  readonly destroy: boolean;
   readonly timeout: number;
   readonly max: number;
   readonly concurrency: number;
   readonly stopAfterFailures: number;
   readonly dryRun: boolean;
   readonly json: boolean;
+  readonly ignoreServer?: readonly string[];
+  readonly reason?: string;
 }
 
 /** Between two looks at DNS. */
@@ -28,12 +33,14 @@ const POLL_MS = 15_000;
 
 /** What the options say of new keys. */
 export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
-  const { algorithm, backend, ttl, force } = options;
+  const { algorithm, backend, ttl, force, destroy } = options;
   return {
     algorithms: (algorithm ?? []).map((row) => row.name),
     backend,
     force,
-    ...(ttl === undefined ? {} : { ttlS: ttl }),
+    noDestroy: !destroy,
+    seen: ignoredServers(options),
+    ttlS: ttl,
   };
 }
 
@@ -71,11 +78,16 @@ export function writeAdvance(
   advanced: Advance,
   withNotes: boolean,
 ): void {
-  for (const outcome of advanced.outcomes) writeOutcome(run.context, outcome, withNotes);
+  const told = new Set<string>();
+  for (const outcome of advanced.outcomes) {
+    const notes = withNotes ? outcome.notes.filter((text) => !told.has(text)) : [];
+    writeOutcome(run.context, { ...outcome, notes });
+    for (const text of notes) told.add(text);
+  }
   if (advanced.fulfilled !== undefined && advanced.outcomes.length === 0) {
     run.context.stdout(
       `${domain}: nothing to do: ${advanced.fulfilled}; --again rotates nevertheless\n`,
     );
   }
-  for (const step of advanced.rest) run.context.stdout(`next: ${nextText(domain, step)}\n`);
+  for (const text of nextTexts(domain, advanced.rest)) run.context.stdout(`next: ${text}\n`);
 }

@@ -1,10 +1,15 @@
 import { Option } from 'commander';
 import { BACKEND_NAMES } from '../keys/backend-names.ts';
+import { KeysRefusal } from '../keys/keys-error.ts';
 import { advance } from '../keys/lifecycle/advance.ts';
+import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
+import { familyOf } from '../keys/lifecycle/key-changes.ts';
 import { stepsNow } from '../keys/lifecycle/step-work.ts';
+import type { ManifestDomain } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
 import { algorithmArgument } from './keys-create.ts';
+import { addIgnoreServer, noteIgnored, refuseIgnoredWithoutReason } from './keys-ignore-server.ts';
 import {
   countArgument,
   durationArgument,
@@ -20,12 +25,13 @@ import {
   rotateWishes,
   writeAdvance,
 } from './keys-rotate-report.ts';
-import { nextJson, nextText } from './keys-step-report.ts';
+import { nextJson, nextTexts } from './keys-step-report.ts';
 
 const HELP = `
 Makes new keys, publishes their records, waits until DNS shows them everywhere, and lets them sign. Then it
 says when the old keys will be withdrawn and destroyed, and ends: "rotate --due --step", run by a scheduled
-job, does that when it is due. It may be killed at any point and run again; twenty at once do the work once.
+job, does that when it is due. It may be interrupted at any point and run again: it goes on with the same
+keys. Twenty at once do the work once.
 
   waxseal keys rotate example.com                 all the way to new keys that sign, waiting for DNS
   waxseal keys rotate example.com --step          what can be done now, without waiting
@@ -36,15 +42,19 @@ job, does that when it is due. It may be killed at any point and run again; twen
 steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
 canary; the others only after one has gone well. --max spreads the work over several runs.
 
+--no-destroy is for jobs whose role may not delete keys in KMS; without it such a key is told of in each run.
+--ignore-server ADDRESS leaves out a name server that is known to be broken, with --reason for the journal.
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 a step is left to you (the message says
-what to do), 4 waiting: not seen in DNS yet, or not due
+what to do), 4 waiting: not seen in DNS yet, or not due. With --due waiting is nothing to tell of: the next run
+goes on, and the code is 0. 130 and the like: interrupted; the next run goes on
 `;
 
 const DEFAULT_TIMEOUT_MS = 7_200_000;
 
 /** `keys rotate [DOMAIN]` */
 export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const rotating = parent
     .command('rotate')
     .summary('new keys for a domain, all the way; or all that is due')
     .description('Rotates the keys of a domain, or takes the steps that are due for all domains.')
@@ -62,8 +72,16 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       'activate Ed25519 without RSA beside it, and without a trial signature here',
       false,
     )
-    .option('--timeout <time>', 'longest wait without --step', durationArgument, DEFAULT_TIMEOUT_MS)
-    .option('--max <count>', 'with --due: most domains in this run', countArgument, 999_999)
+    .addOption(
+      new Option('--timeout <time>', 'longest wait without --step')
+        .argParser(durationArgument)
+        .default(DEFAULT_TIMEOUT_MS, '2h'),
+    )
+    .addOption(
+      new Option('--max <count>', 'with --due: most domains in this run')
+        .argParser(countArgument)
+        .default(999_999, 'all'),
+    )
     .option('--concurrency <count>', 'with --due: domains at the same time', countArgument, 4)
     .option(
       '--stop-after-failures <count>',
@@ -71,14 +89,19 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       countArgument,
       5,
     )
-    .option('--dry-run', 'say what would be done, and do nothing', false)
+    .option('--no-destroy', 'leave the destruction of old keys to "waxseal keys destroy"')
+    .option('--dry-run', 'say what would be done, and do nothing', false);
+  addIgnoreServer(rotating, false);
+  rotating
     .option('--json', 'print JSON; with --due one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: RotateOptions, command) => {
       if ((domain === undefined) !== options.due) {
         command.error('error: name a domain, or say --due for all that need it');
       }
-      const named = { json: options.json, command: 'keys rotate', mayBeEmpty: !options.due };
+      refuseIgnoredWithoutReason(command, options);
+      const { json, backend, due } = options;
+      const named = { json, command: 'keys rotate', mayBeEmpty: !due, backend };
       await runLifecycleCommand(context, parts, named, async (run) =>
         domain === undefined
           ? await rotateDue(run, options)
@@ -86,6 +109,26 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       );
     });
 };
+
+/**
+ * New keys that are there already are gone on with; they must be what was asked for.
+ *
+ * @throws KeysRefusal `key-choice`
+ */
+function refuseOtherKeys({ domain, keys }: ManifestDomain, options: RotateOptions): void {
+  const asked = options.algorithm ?? [];
+  const other = [...nextSet({ domain, subdomains: false, keys }).values()].find((key) => {
+    const wanted = asked.find(({ family }) => family === familyOf(key));
+    const isOther = wanted !== undefined && wanted.name !== key.algorithm;
+    return isOther || (options.backend ?? key.backend) !== key.backend;
+  });
+  if (other === undefined) return;
+  const { selector, algorithm, backend } = other;
+  const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}, and not what is asked for`;
+  throw new KeysRefusal('key-choice', message, {
+    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm and --backend it is gone on with`,
+  });
+}
 
 async function rotateOne(
   run: LifecycleRun,
@@ -101,9 +144,12 @@ async function rotateOne(
   if (options.dryRun) {
     const steps = await stepsNow(work, entry);
     if (run.json) run.context.stdout(jsonText({ domain, next: steps.map(nextJson) }));
-    else for (const step of steps) run.context.stdout(`${nextText(domain, step)}\n`);
+    else for (const text of nextTexts(domain, steps)) run.context.stdout(`${text}\n`);
+    if (!run.json && steps.length === 0) run.context.stdout(`${domain}: nothing to do now\n`);
     return EXIT.ok;
   }
+  refuseOtherKeys(entry, options);
+  await noteIgnored(run.access, domain, options);
   const advanced = await advance(work, entry, advanceOptions(options));
   if (run.json) run.context.stdout(jsonText(advanceJson(domain, advanced)));
   else writeAdvance(run, domain, advanced, options.step);

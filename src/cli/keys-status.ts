@@ -15,7 +15,8 @@ import {
   type LifecycleRun,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
-import { nextJson, nextText } from './keys-step-report.ts';
+import { nextJson, nextTexts } from './keys-step-report.ts';
+import { shownKey } from './keys-text.ts';
 
 const HELP = `
 For each key: since when it is in use, what every authoritative server says of its record now, and under each
@@ -49,13 +50,14 @@ export const addKeysStatus: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON, one object a line', false)
     .addHelpText('after', HELP)
     .action(async (domain: string | undefined, options: StatusOptions) => {
-      const named = { json: options.json, command: 'keys status' };
+      const named = { json: options.json, command: 'keys status', readOnly: true };
       await runLifecycleCommand(context, parts, named, async (run) => {
         for (let current = run; ; ) {
           const code = await status(current, domain, options);
           if (options.watch === undefined) return code;
           const { watch } = options;
           await run.access.sleep(watch === true ? DEFAULT_WATCH_MS : Math.max(1000, watch));
+          if (run.access.interruption?.signal.aborted === true) return code;
           if (context.isTty) context.stdout('\u001b[H\u001b[2J'); // home, and clear
           current = { ...run, snapshot: await run.access.store.read() };
         }
@@ -83,6 +85,8 @@ async function status(
   const widths = columnWidths(entries);
   if (!run.json && entries.length > 0) run.context.stdout(`${line(HEADING, widths)}\n`);
   for (let start = 0; start < entries.length; start += ASKED_AT_ONCE) {
+    // Nobody reads on: ten thousand domains would be asked about for minutes.
+    if (run.access.interruption?.signal.aborted === true) break;
     const some = entries.slice(start, start + ASKED_AT_ONCE);
     const states = await Promise.all(some.map((entry) => statusOf(run, entry, options)));
     for (const state of states) {
@@ -143,14 +147,15 @@ function text(run: LifecycleRun, status: DomainStatus, widths: readonly number[]
     return [line(cells, widths), ...dnsLines(dns)];
   });
   if (status.keys.length === 0) lines.push(`${domain}  (no keys)`);
-  lines.push(...status.next.map((step) => `  next: ${nextText(domain, step)}`));
+  lines.push(...nextTexts(domain, status.next).map((text) => `  next: ${text}`));
   return `${lines.map((text) => printable(text, 2000)).join('\n')}\n`;
 }
 
 function dnsCell(dns: SeenReport | undefined): string {
   if (dns === undefined) return '-';
   const seen = dns.servers.filter((server) => server.verdict === 'seen').length;
-  return `${dns.verdict} (${seen} of ${dns.servers.length} servers)`;
+  const count = dns.servers.length;
+  return `${dns.verdict} (${seen} of ${count} ${count === 1 ? 'server' : 'servers'})`;
 }
 
 /** Servers and resolvers that say something else. */
@@ -170,7 +175,7 @@ function line(cells: readonly string[], widths: readonly number[]): string {
 function statusJson({ entry, keys, next }: DomainStatus) {
   return {
     domain: entry.domain,
-    keys: keys.map(({ key, dns }) => ({ ...key, material: undefined, dns: dns ?? null })),
+    keys: keys.map(({ key, dns }) => ({ ...shownKey(key), dns: dns ?? null })),
     next: next.map(nextJson),
   };
 }

@@ -1,7 +1,8 @@
 import { isLeaseLost } from '../keys/lifecycle/leased-domain.ts';
+import type { RotationPolicy } from '../keys/lifecycle/policy.ts';
 import type { ActionName, StepOutcome } from '../keys/lifecycle/step-outcome.ts';
 import type { StepRun, StepTarget, StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
-import type { ManifestDomain } from '../keys/manifest.ts';
+import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
   type AddKeysCommand,
@@ -10,12 +11,26 @@ import {
   selectorsArgument,
 } from './keys-command.ts';
 import {
+  addIgnoreServer,
+  ignoredServers,
+  noteIgnored,
+  refuseIgnoredWithoutReason,
+} from './keys-ignore-server.ts';
+import {
   entryOf,
   type LifecycleRun,
   reasonArgument,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
-import { exitCodeOf, outcomeJson, writeOutcome } from './keys-step-report.ts';
+import { refuseRevealOff, revealCode, revealKeys, writeRevealed } from './keys-reveal.ts';
+import {
+  exitCodeOf,
+  outcomeJson,
+  timeJson,
+  timeText,
+  worstCode,
+  writeOutcome,
+} from './keys-step-report.ts';
 
 /** Options that every command of one step has. */
 export interface StepOptions {
@@ -25,6 +40,8 @@ export interface StepOptions {
   readonly force?: boolean;
   readonly reason?: string;
   readonly adoptRecord?: boolean;
+  readonly ignoreServer?: readonly string[];
+  readonly reveal?: boolean;
 }
 
 /** One row: a command that takes one step, or one way back, for keys of a domain. */
@@ -40,14 +57,22 @@ export interface StepCommandRow {
   /** What `--force` does; undefined: there is none. */
   readonly force?: string;
   readonly adoptRecord?: boolean;
+  /** It looks at DNS, and may be told to leave a broken name server out. */
+  readonly ignoreServer?: boolean;
+  /** What `--reveal` does; undefined: there is none. */
+  readonly reveal?: string;
+  /** What is missing where there is nothing to do. */
+  readonly nothing: string;
   /**
    * The keys that it is about; none: there is nothing to do.
    *
    * @throws KeysRefusal when the named keys are in no state for it
    */
   choose(entry: ManifestDomain, selectors: readonly string[]): readonly string[];
-  /** What the run makes ready, in one line; for `--dry-run`. */
+  /** What would be done, in one line; for `--dry-run`. `PUBLISHER` stands for the domain's own. */
   readonly plan: string;
+  /** Since when the step is due for a key, in milliseconds since the epoch; undefined: at once. */
+  dueMs?(key: ManifestKey, policy: RotationPolicy): number | undefined;
   run(work: StepWork, target: StepTarget, named: readonly string[]): Promise<StepRun>;
 }
 
@@ -77,11 +102,14 @@ export function stepCommand(row: StepCommandRow): AddKeysCommand {
     if (row.adoptRecord === true) {
       command.option('--adopt-record', 'take over a record that is exactly right already', false);
     }
+    if (row.ignoreServer === true) addIgnoreServer(command, row.reason);
+    if (row.reveal !== undefined) command.option('--reveal', row.reveal, false);
     command
       .option('--dry-run', 'say what would be done, and do nothing', false)
       .option('--json', 'print JSON', false)
       .addHelpText('after', `${row.help}${EXIT_HELP}`)
       .action(async (domain: string, options: StepOptions) => {
+        refuseIgnoredWithoutReason(command, options);
         const named = { json: options.json, command: `keys ${row.name}` };
         await runLifecycleCommand(context, parts, named, async (run) =>
           take(run, row, domain, options),
@@ -97,20 +125,34 @@ async function take(
   options: StepOptions,
 ): Promise<ExitCode> {
   let entry = entryOf(run, domain);
+  const isRevealing = options.reveal === true;
+  if (isRevealing) refuseRevealOff(run, domain);
   const work = run.work(domain, wishesOf(options));
+  if (!options.dryRun) await noteIgnored(run.access, domain, options);
   const subject = { domain, step: row.name, notes: [] };
   for (let attempt = 1; ; attempt += 1) {
     const selectors = row.choose(entry, options.selector);
-    if (selectors.length === 0 || options.dryRun) return nothingDone(run, row, domain, selectors);
     const target = { entry, selectors };
-    const outcome = await takeOnce(row, work, target, options.selector, subject);
+    if (options.dryRun || (selectors.length === 0 && !isRevealing)) {
+      return nothingDone(run, row, target, work.policy);
+    }
+    const outcome: StepOutcome =
+      selectors.length === 0
+        ? { ...subject, ...target, result: { kind: 'done' } }
+        : await takeOnce(row, work, target, options.selector, subject);
     if (outcome.result.kind === 'overtaken' && attempt < MAX_ATTEMPTS) {
       ({ entry } = outcome);
       continue;
     }
-    if (run.json) run.context.stdout(jsonText(outcomeJson(outcome)));
-    else writeOutcome(run.context, outcome);
-    return exitCodeOf([outcome.result]);
+    const revealed = isRevealing
+      ? await revealKeys(run, outcome.entry, options.selector)
+      : undefined;
+    if (run.json) run.context.stdout(jsonText({ ...outcomeJson(outcome), revealed }));
+    else {
+      if (selectors.length > 0) writeOutcome(run.context, outcome);
+      if (revealed !== undefined) writeRevealed(run.context, domain, revealed);
+    }
+    return worstCode([exitCodeOf([outcome.result]), revealCode(revealed ?? [])]);
   }
 }
 
@@ -134,17 +176,32 @@ async function takeOnce(
 function nothingDone(
   run: LifecycleRun,
   row: StepCommandRow,
-  domain: string,
-  selectors: readonly string[],
+  { entry, selectors }: StepTarget,
+  policy: RotationPolicy,
 ): ExitCode {
-  const isPlan = selectors.length > 0;
+  const { domain } = entry;
+  const publisher = run.access.publisherFor(domain);
+  publisher.close();
+  const plan = row.plan.replace('PUBLISHER', publisher.name);
+  const keys = entry.keys
+    .filter((key) => selectors.includes(key.selector))
+    .map((key) => ({ selector: key.selector, atMs: row.dueMs?.(key, policy) }));
   if (run.json) {
-    const outcome = isPlan ? 'planned' : 'unchanged';
-    run.context.stdout(jsonText({ domain, step: row.name, selectors, outcome, plan: row.plan }));
-  } else if (isPlan) {
-    run.context.stdout(`${domain}: ${selectors.join(', ')}: would be done: ${row.plan}\n`);
-  } else {
-    run.context.stdout(`${domain}: nothing to do: no key is in a state for that\n`);
+    const subject = { domain, step: row.name, selectors };
+    const due = keys.map(({ selector, atMs }) => ({ selector, at: timeJson(atMs) }));
+    const rest =
+      keys.length === 0
+        ? { outcome: 'unchanged', why: row.nothing }
+        : { outcome: 'planned', plan, publisher: publisher.name, keys: due };
+    run.context.stdout(jsonText({ ...subject, ...rest }));
+  } else if (keys.length === 0) {
+    run.context.stdout(`${domain}: nothing to do: ${row.nothing}\n`);
+  }
+  const nowMs = run.access.clock.wallMs();
+  for (const { selector, atMs } of run.json ? [] : keys) {
+    const isLater = atMs !== undefined && atMs > nowMs;
+    const when = isLater ? `, not before ${timeText(atMs)}` : '';
+    run.context.stdout(`${domain}: ${selector}: would be done${when}: ${plan}\n`);
   }
   return EXIT.ok;
 }
@@ -154,6 +211,7 @@ function wishesOf(options: StepOptions): Partial<StepWishes> {
   return {
     force: force === true,
     adopt: adoptRecord === true,
+    seen: ignoredServers(options),
     reason,
   };
 }

@@ -32,16 +32,19 @@ const RESULT_CODES: Readonly<Record<StepResult['kind'], ExitCode>> = {
 
 /** The code that says most: a person must act, else it failed, else it waits. */
 export function exitCodeOf(results: readonly StepResult[]): ExitCode {
+  return worstCode(results.map(({ kind }) => RESULT_CODES[kind]));
+}
+
+/** The one of several codes that says most. */
+export function worstCode(codes: readonly ExitCode[]): ExitCode {
   const order = [EXIT.refused, EXIT.failed, EXIT.waiting];
-  const codes = new Set(results.map(({ kind }) => RESULT_CODES[kind]));
-  return order.find((code) => codes.has(code)) ?? EXIT.ok;
+  return order.find((code) => codes.includes(code)) ?? EXIT.ok;
 }
 
 /** What was done goes to standard output; what is missing, with the way on, to standard error. */
 export function writeOutcome(
   context: Pick<CliContext, 'stdout' | 'stderr'>,
   outcome: StepOutcome,
-  withNotes = true,
 ): void {
   const { domain, result, selectors } = outcome;
   const keys = selectors.join(', ');
@@ -66,7 +69,6 @@ export function writeOutcome(
       break;
     }
   }
-  if (!withNotes) return;
   for (const text of outcome.notes) context.stdout(`${text}\n`);
 }
 
@@ -78,10 +80,22 @@ export function outcomeJson({ domain, step, selectors, result, notes }: StepOutc
   return { domain, step, selectors, outcome, why, action, ...at, notes };
 }
 
-/** What lies ahead, one line a step. */
+/** What lies ahead, a line for each step; keys to which the same happens at the same time share one. */
+export function nextTexts(domain: string, steps: readonly NextStep[]): readonly string[] {
+  const groups = new Map<string, NextStep>();
+  for (const step of steps) {
+    const what = JSON.stringify({ ...step, selectors: [] });
+    const others = groups.get(what)?.selectors ?? [];
+    groups.set(what, { ...step, selectors: [...others, ...step.selectors] });
+  }
+  return [...groups.values()].map((step) => nextText(domain, step));
+}
+
+/** One step. */
 export function nextText(domain: string, step: NextStep): string {
   const keys = step.selectors.join(', ');
-  const subject = `${domain}: ${step.step}${keys === '' ? '' : ` ${keys}`}`;
+  const what = keys === '' ? (step.algorithms ?? []).join(', ') : keys;
+  const subject = `${domain}: ${step.step}${what === '' ? '' : ` ${what}`}`;
   switch (step.kind) {
     case 'due':
       return `${subject}: due now`;
@@ -105,7 +119,8 @@ export function nextJson(step: NextStep) {
   };
 }
 
-function timeJson(wallMs: number | undefined): string | null {
+/** ISO 8601, or null where nobody knows. */
+export function timeJson(wallMs: number | undefined): string | null {
   return wallMs === undefined ? null : new Date(wallMs).toISOString();
 }
 

@@ -48,7 +48,7 @@ export const addKeysTest: AddKeysCommand = (parent, context, parts) => {
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: TestOptions) => {
-      const named = { json: options.json, command: 'keys test' };
+      const named = { json: options.json, command: 'keys test', readOnly: true };
       await runLifecycleCommand(context, parts, named, async (run) => test(run, domain, options));
     });
 };

@@ -19,6 +19,16 @@ export interface DnsRecordText {
   readonly zoneLine: string;
 }
 
+/** What a back end keeps in the manifest, encrypted as it is, is nobody's to read. */
+const UNSHOWN: ReadonlySet<string> = new Set(['ciphertext', 'sealed']);
+
+/** A key for programs: as in the manifest, without its private half in any form. */
+export function shownKey({ material, ...key }: ManifestKey) {
+  if (material === undefined) return key;
+  const names = Object.entries(material).filter(([name]) => !UNSHOWN.has(name));
+  return names.length === 0 ? key : { ...key, material: Object.fromEntries(names) };
+}
+
 /** 512 octets (RFC 1035 section 4.2.1) less header, question and the head of the record. */
 const MAX_PLAIN_UDP_OCTETS = 440;
 

@@ -1,5 +1,5 @@
+import { Option } from 'commander';
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
-import { note } from '../keys/lifecycle/lifecycle-access.ts';
 import { daysText } from '../keys/lifecycle/policy.ts';
 import type { StepOutcome } from '../keys/lifecycle/step-outcome.ts';
 import type { StepWork } from '../keys/lifecycle/step-work.ts';
@@ -14,10 +14,15 @@ import {
   writeWarnings,
 } from './keys-command.ts';
 import {
+  addIgnoreServer,
+  ignoredServers,
+  noteIgnored,
+  refuseIgnoredWithoutReason,
+} from './keys-ignore-server.ts';
+import {
   durationArgument,
   entryOf,
   type LifecycleRun,
-  reasonArgument,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
 import { exitCodeOf, outcomeJson, timeText, writeOutcome } from './keys-step-report.ts';
@@ -36,7 +41,7 @@ else, 4 not seen everywhere yet: the message says what is missing where
 interface VerifyOptions {
   readonly selector: readonly string[];
   readonly timeout: number;
-  readonly ignoreServer: readonly string[];
+  readonly ignoreServer?: readonly string[];
   readonly reason?: string;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -48,27 +53,24 @@ const DEFAULT_TIMEOUT_MS = 900_000;
 
 /** `keys verify DOMAIN` */
 export const addKeysVerify: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const verifying = parent
     .command('verify')
     .summary('wait until DNS shows the records of new keys everywhere')
     .description('Waits until every authoritative server shows the records of the new keys.')
     .argument('<domain>', 'the domain of the keys', domainArgument)
     .option('--selector <name>', 'this key; may be repeated', selectorsArgument, [])
-    .option(
-      '--timeout <time>',
-      'how long to wait; 0: look once',
-      durationArgument,
-      DEFAULT_TIMEOUT_MS,
+    .addOption(
+      new Option('--timeout <time>', 'how long to wait; 0: look once')
+        .argParser(durationArgument)
+        .default(DEFAULT_TIMEOUT_MS, '15m'),
     )
-    .option('--ignore-server <address>', 'this name server need not answer; repeatable', list, [])
-    .option('--reason <text>', 'why a server is ignored, for the journal', reasonArgument)
-    .option('--dry-run', 'look once, and write nothing', false)
+    .option('--dry-run', 'say what would be looked for', false);
+  addIgnoreServer(verifying, false);
+  verifying
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: VerifyOptions, command) => {
-      if (options.ignoreServer.length > 0 && options.reason === undefined) {
-        command.error("error: option '--ignore-server' needs '--reason <text>'");
-      }
+      refuseIgnoredWithoutReason(command, options);
       const named = { json: options.json, command: 'keys verify' };
       await runLifecycleCommand(context, parts, named, async (run) => verify(run, domain, options));
     });
@@ -94,13 +96,8 @@ async function verify(
     else run.context.stdout(`${domain}: ${selectors.join(', ')}: would be looked for in DNS\n`);
     return created.length > 0 ? EXIT.refused : EXIT.ok;
   }
-  const { ignoreServer, reason } = options;
-  const ignored = ignoreServer.map((address) => ({ address, reason: reason ?? '' }));
-  const work = run.work(domain, { seen: { ignored }, reason });
-  if (reason !== undefined) {
-    const details = { servers: ignoreServer.join(' ') };
-    await note(run.access, { event: 'server-ignored', domain, reason, details });
-  }
+  const work = run.work(domain, { seen: ignoredServers(options), reason: options.reason });
+  await noteIgnored(run.access, domain, options);
   const outcome = await untilSeen(work, entry, selectors, options.timeout);
   if (run.json) run.context.stdout(jsonText(outcomeJson(outcome)));
   else writeOutcome(run.context, outcome);
@@ -125,12 +122,10 @@ async function untilSeen(
     const restMs = (result.atMs ?? 0) - access.clock.wallMs();
     const waitMs = restMs > 0 ? restMs : POLL_MS;
     if (access.clock.monotonicMs() + waitMs > deadlineMs) return outcome;
+    if (access.interruption?.heed() === true) return outcome;
     const until = timeText(access.clock.wallMs() + waitMs);
     access.progress(`${entry.domain}: ${result.why}; next look in ${daysText(waitMs)} (${until})`);
     await access.sleep(waitMs);
+    if (access.interruption?.heed() === true) return outcome;
   }
-}
-
-function list(text: string, others: readonly string[]): readonly string[] {
-  return [...others, text];
 }

@@ -1,5 +1,4 @@
 import { getServers } from 'node:dns';
-import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
@@ -9,9 +8,10 @@ import { checkSeen } from '../keys/dns/seen.ts';
 import { seenOptions } from '../keys/dns/seen-options.ts';
 import type { LifecycleAccess } from '../keys/lifecycle/lifecycle-access.ts';
 import { processHolder } from '../keys/lifecycle/process-holder.ts';
-import { stsCaller } from '../keys/lifecycle/sts-caller.ts';
 import { resolverTxtLookup } from '../keys/txt-lookup.ts';
+import { awsCallerName, callerName } from './caller-name.ts';
 import type { CliContext } from './context.ts';
+import { listenForEarlyEnd } from './interruption.ts';
 import { addKeysAbort } from './keys-abort.ts';
 import { addKeysActivate } from './keys-activate.ts';
 import { addKeysCancelDestroy } from './keys-cancel-destroy.ts';
@@ -35,14 +35,17 @@ import { addKeysTest } from './keys-test.ts';
 import { addKeysVerify } from './keys-verify.ts';
 
 const HELP = `
-The way of a key:
-  1. waxseal keys create example.com     makes it; it signs nothing yet
-  2. put the printed TXT record into DNS ("waxseal keys dns example.com" prints it again)
-  3. waxseal keys activate example.com   looks at DNS; relays sign with it within seconds
-
-All of that, and what follows when the keys are old, in one command:
+New keys for a domain, the first ones too, until they sign:
      waxseal keys rotate example.com
-  and from a scheduled job, for all domains: waxseal keys rotate --due --step
+  and from a scheduled job, all that falls due in all domains: waxseal keys rotate --due --step
+
+The same, step by step:
+  1. waxseal keys create example.com     makes the keys; nothing signs with them yet
+  2. waxseal keys publish example.com    has their TXT records written, or says what to write
+  3. waxseal keys verify example.com     waits until DNS shows them everywhere
+  4. waxseal keys activate example.com   relays sign with them within seconds; the old ones retire
+  5. waxseal keys revoke example.com     a week later: the old records become empty
+  6. waxseal keys destroy example.com --reason "…"   a month later
 
 Is a private key in wrong hands? waxseal keys emergency example.com --reason "…"
 `;
@@ -85,7 +88,8 @@ const SYSTEM_PARTS: KeysParts = {
     });
     return { ...resolverTxtLookup(resolver), close: () => resolver.close() };
   },
-  openLifecycle: async (settings, { command, progress, keyring }) => {
+  listenForEarlyEnd,
+  openLifecycle: async (settings, { command, progress, keyring, earlyEnd }) => {
     const publishers = new Publishers(settings.publishers ?? [], publisherParts(systemClock));
     const seen = seenOptions(settings.dns, getServers(), systemClock);
     const access: LifecycleAccess = {
@@ -95,25 +99,20 @@ const SYSTEM_PARTS: KeysParts = {
       caller: async () => callerName(),
       command,
       holder: await processHolder(),
-      sleep: async (ms) => await sleep(ms),
+      interruption: earlyEnd,
+      sleep: async (ms) => await sleepUnless(earlyEnd.signal, ms),
       progress,
     };
-    const [region] = settings.kms?.regions ?? [];
-    const awsCaller = async () => await stsCaller({ region, timeoutMs: STS_TIMEOUT_MS });
+    const awsCaller = async () => await awsCallerName(settings.kms);
     return { access, awsCaller, close: () => publishers.close() };
   },
 };
 
-/** The journal's entry waits for it, and does without. */
-const STS_TIMEOUT_MS = 3000;
-
-/** Who calls, for the journal. */
-function callerName(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`; // a user without a name
-  }
+/** Waits, and no longer than until the signal. */
+async function sleepUnless(signal: AbortSignal, ms: number): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 }
 
 /**

@@ -23,7 +23,7 @@ export function reportError(output: Output, error: unknown, json = false): void 
 }
 
 /** Printable, but with the line ends that our own messages have. */
-function printableLines(text: string): string {
+export function printableLines(text: string): string {
   return text
     .split('\n')
     .map((line) => printable(line, 2000))

@@ -5,6 +5,7 @@ import type { SystemDefaults } from '../config/derived-defaults.ts';
 import { type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { EXIT } from './exit-codes.ts';
 import type { CliFrame } from './frame.ts';
+import { optionDescription } from './help-style.ts';
 import type { CliInput } from './input.ts';
 import { reportError } from './report-error.ts';
 import { readVersion } from './version.ts';
@@ -46,11 +47,12 @@ const HELP = `
 First steps:
   waxseal demo                        shows the main job, offline, in a minute
   waxseal config check                is the configuration good?
-  waxseal keys create example.com     makes DKIM keys and prints their DNS records
+  waxseal keys rotate example.com     makes DKIM keys, sees to their DNS records, lets them sign
   waxseal serve                       accepts, signs and relays mail
 
 Exit codes: ${EXIT.ok} done; ${EXIT.failed} failed (trying again may help); ${EXIT.usage} wrong command line or configuration;
-${EXIT.refused} refused by a check, the operator must act; ${EXIT.waiting} waiting: not due, or not seen in DNS yet.
+${EXIT.refused} refused by a check, the operator must act; ${EXIT.waiting} waiting: not due, or not seen in DNS yet;
+${EXIT.interrupted}, ${EXIT.terminated}, ${EXIT.hungUp} ended early by SIGINT, SIGTERM, SIGHUP.
 `;
 
 /** Where a configuration is looked for when none is named. */
@@ -77,6 +79,7 @@ export async function runCli(process: CliProcess): Promise<number> {
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', HELP)
     .exitOverride()
+    .configureHelp({ optionDescription })
     .configureOutput({ writeOut: process.stdout, writeErr: process.stderr });
   try {
     for (const row of chooseRows(process.args)) (await row.load())(program, frame);

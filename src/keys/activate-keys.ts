@@ -48,7 +48,7 @@ export async function activateKeys(
 ): Promise<Activation> {
   const entry = (await access.store.read()).domains.get(request.domain);
   if (entry === undefined) throw unknownDomain(request.domain);
-  const chosen = chooseKeys(entry, request.selectors);
+  const chosen = chooseForActivation(entry, request.selectors);
   if (chosen.length === 0) {
     const active = entry.keys.filter((key) => KEY_STATE_ROWS[key.state].signs);
     return { kind: 'unchanged', active: active.map((key) => key.selector) };
@@ -102,8 +102,16 @@ export function refuseChangedKeys(before: ManifestDomain, now: ManifestDomain | 
   if (textOf(now) !== textOf(before)) throw changedMeanwhile(before.domain);
 }
 
-/** The keys to activate; those that are active already are left out. */
-function chooseKeys(entry: ManifestDomain, selectors: readonly string[]): readonly ManifestKey[] {
+/**
+ * The keys to activate; those that are active already are left out.
+ *
+ * @param selectors which; empty: all that were never active, at most one of each family
+ * @throws KeysRefusal `key-selector-unknown`, `key-choice`, `key-state`
+ */
+export function chooseForActivation(
+  entry: ManifestDomain,
+  selectors: readonly string[],
+): readonly ManifestKey[] {
   const named = selectors.map((selector) => {
     const key = entry.keys.find((candidate) => candidate.selector === selector);
     if (key === undefined) throw unknownSelector(entry, selector);
@@ -142,7 +150,8 @@ export function withActive(
   return { ...entry, keys, rotatingSince: undefined };
 }
 
-function refuseEd25519Alone(after: ManifestDomain): void {
+/** @throws KeysRefusal `key-ed25519-alone` */
+export function refuseEd25519Alone(after: ManifestDomain): void {
   const active = after.keys.filter((key) => KEY_STATE_ROWS[key.state].signs);
   if (active.some((key) => familyOf(key) === 'rsa')) return;
   const message = `${after.domain} would sign with Ed25519 only, which the largest receivers do not verify`;

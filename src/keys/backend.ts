@@ -116,6 +116,8 @@ export interface KeyBackend {
 export interface BackendRow {
   /** It keeps keys in Regions, which `keys create --regions` may name. */
   readonly regional?: boolean;
+  /** Its keys are in AWS, which knows who calls. */
+  readonly inAws?: boolean;
   /**
    * Where a verified key of the same domain and family may sign in place of one of this back end
    * that does not answer, if the configuration says so.

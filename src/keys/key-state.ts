@@ -4,8 +4,7 @@
  *
  *     created -> published -> verified -> active -> retiring -> revoked -> destroyed
  *
- * `published` and `verified` are steps for publishers that write DNS themselves; `keys activate`
- * does the check of `verified` on its way.
+ * Records that a person writes are published too; `keys activate` takes the steps before it on its way.
  */
 export const KEY_STATES = [
   'created',

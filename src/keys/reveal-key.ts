@@ -19,6 +19,8 @@ export interface RevealKeyRequest {
   readonly selector: string;
   /** Where PEM files are published; undefined: the setting is off. */
   readonly directory: string | undefined;
+  /** The longest TTL in seconds that the record ever had, where that may be more than the key's. */
+  readonly longestTtlS?: number;
 }
 
 export type Revelation =
@@ -41,13 +43,9 @@ export async function revealKey(
   access: KeyringAccess,
   request: RevealKeyRequest,
 ): Promise<Revelation> {
-  const { domain, selector, directory } = request;
+  const { domain, selector, directory, longestTtlS = 0 } = request;
   const name = recordName(selector, domain);
-  if (directory === undefined) {
-    throw new KeysRefusal('key-reveal-off', `${name}: keys are not revealed here`, {
-      hint: 'set the directory for revealed keys in the configuration, if that is meant',
-    });
-  }
+  if (directory === undefined) return refuseRevelation(name);
   const snapshot = await access.store.read();
   const key = snapshot.domains.get(domain)?.keys.find((one) => one.selector === selector);
   if (key === undefined) {
@@ -59,13 +57,20 @@ export async function revealKey(
     const message = `${name}: the same private key is not revoked in ${others.slice(0, 5).join(', ')}`;
     throw new KeysRefusal('key-shared', message, { hint: 'revoke it there first' });
   }
-  const untilMs = seenMs + key.ttlS * 1000;
+  const untilMs = seenMs + Math.max(key.ttlS, longestTtlS) * 1000;
   if (access.clock.wallMs() < untilMs) {
     return { kind: 'waiting', until: new Date(untilMs).toISOString() };
   }
   const file = path.join(directory, `${selector}.${domain}.pem`);
   await write(file, await exportKey(access, domain, key));
   return { kind: 'revealed', file };
+}
+
+/** @throws KeysRefusal `key-reveal-off` */
+export function refuseRevelation(name: string): never {
+  throw new KeysRefusal('key-reveal-off', `${name}: keys are not revealed here`, {
+    hint: 'set keys.rotation.reveal to a directory, if revealing keys is meant',
+  });
 }
 
 /** When all authoritative servers showed the empty `p=`, in milliseconds since the epoch. */

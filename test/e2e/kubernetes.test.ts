@@ -22,8 +22,10 @@ describe('keyring in ConfigMaps of a real Kubernetes API server', function () {
     await real.makeNamespace('mail');
     await real.applyRights(helm, 'mail', {
       'config.keys.store.kind': 'kubernetes',
+      'config.keys.store.kubernetes.name': 'waxseal-keyring',
       'keyring.reports': 'true',
       'keyring.operator.create': 'true',
+      'rotation.enabled': 'true',
     });
     await real.makeNamespace('strict');
     await real.applyRights(helm, 'strict', {
@@ -101,6 +103,26 @@ describe('keyring in ConfigMaps of a real Kubernetes API server', function () {
     assert.deepEqual(await operator.open().reports.read(), [{ ...report, keysMore: 1 }]);
     await reports.remove('r1');
     assert.deepEqual(await operator.open().reports.read(), []);
+  });
+
+  it('lets the scheduled rotation write the keyring, and a relay its own report only', async () => {
+    const rotation = await placeOf('mail', 'relay-waxseal-rotation');
+    const change = async (place: TestPlace) =>
+      await place.open().store.change(async () => ({
+        domain: { domain: 'rotated.example', subdomains: false, keys: [] },
+        result: 'written',
+      }));
+    assert.equal(await change(rotation), 'written');
+    // A policy takes a moment until it is in force.
+    await assert.rejects(async () => {
+      for (;;) await change(relay);
+    }, /a relay writes its own report and nothing else/);
+    await rotation.end();
+    const { reports } = relay.open();
+    const times = { at: '', goodUntil: '', startedAt: '' };
+    const report = { relay: 'r2', host: 'h', version: '1', ...times, generation: 5, keys: [] };
+    await reports.write({ ...report, keysMore: 0 });
+    await reports.remove('r2');
   });
 
   it('gives a relay without reports no right to write, and nobody a Secret', async () => {

@@ -1,13 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type AddedKeys, createKeys } from '../../src/keys/create-keys.ts';
+import type { AddedKeys } from '../../src/keys/import/take-over.ts';
 import { type KeyAlgorithm, keyAlgorithmNamed } from '../../src/keys/key-algorithm.ts';
 import { recordName } from '../../src/keys/key-name.ts';
 import { recordValue } from '../../src/keys/key-record.ts';
 import type { KeyringAccess } from '../../src/keys/keyring-access.ts';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
 import type { TxtAnswer, TxtLookup } from '../../src/keys/txt-lookup.ts';
+import { createKeys } from './create-keys.ts';
 
 /** A keyring's place in a temporary directory of its own. */
 export interface KeyringPlace {

@@ -50,10 +50,13 @@ export async function runKeys(
   const parts: KeysParts = {
     clock: lab.clock,
     openLookup: () => Object.assign(new TxtTable(), { close: () => {} }),
-    openLifecycle: async (_settings, { command, progress }) => ({
-      access: { ...lab.access(command), progress },
-      close: () => {},
-    }),
+    openLifecycle: async (_settings, { command, progress, earlyEnd }) => {
+      lab.interrupt = () => earlyEnd.ask('SIGINT');
+      return {
+        access: { ...lab.access(command), progress, interruption: earlyEnd },
+        close: () => {},
+      };
+    },
   };
   const settings: KeysSettings = {
     keys: { dir: '/nowhere', masterKeyFile: '', ...(rotation === undefined ? {} : { rotation }) },

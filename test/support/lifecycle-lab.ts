@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { KeyBackend } from '../../src/keys/backend.ts';
+import type { KeyBackend, StoredKey } from '../../src/keys/backend.ts';
 import type { Publisher, RecordChange } from '../../src/keys/dns/publisher.ts';
 import type { SeenExpectation, SeenReport, ServerAnswer } from '../../src/keys/dns/seen.ts';
 import { keyAlgorithmNamed } from '../../src/keys/key-algorithm.ts';
@@ -7,7 +7,7 @@ import { recordName } from '../../src/keys/key-name.ts';
 import { recordValue, revokedRecordValue } from '../../src/keys/key-record.ts';
 import type { KeyringChange, KeyringSnapshot, KeyringStore } from '../../src/keys/keyring-store.ts';
 import { KeysRefusal } from '../../src/keys/keys-error.ts';
-import type { LifecycleAccess } from '../../src/keys/lifecycle/lifecycle-access.ts';
+import type { LifecycleAccess, SeenChoice } from '../../src/keys/lifecycle/lifecycle-access.ts';
 import { DEFAULT_POLICY, type RotationPolicy } from '../../src/keys/lifecycle/policy.ts';
 import { RelayIndex } from '../../src/keys/lifecycle/relay-index.ts';
 import type { StepWishes, StepWork } from '../../src/keys/lifecycle/step-work.ts';
@@ -57,9 +57,15 @@ export class LifecycleLab {
   byHand = false;
   publisherFails = false;
   settleMs = 0;
+  /** Of each look at DNS. */
+  warnings: readonly string[] = [];
+  /** A name server that does not answer, beside the one that does. */
+  lame: string | undefined;
   /** Names that no server shows yet. */
   readonly hidden = new Set<string>();
   destroyScheduled = false;
+  /** The back end can make a private key public. */
+  givesOut = true;
   effects = 0;
   /** A process died; its lease stands. */
   died = false;
@@ -72,6 +78,9 @@ export class LifecycleLab {
   #domains = new Map<string, ManifestDomain>();
   #writer: Promise<unknown> = Promise.resolve();
 
+  /** Ends the command that runs early; set while one runs. */
+  interrupt: () => void = () => {};
+
   /** A new process: what died is gone, what was written is there. */
   access(command = 'keys rotate', holder = 'process 1.1 on elsewhere'): LifecycleAccess {
     const life: Life = { dead: false };
@@ -81,7 +90,7 @@ export class LifecycleLab {
       connect: async () => this.#backend(life),
       journal: this.#journal(life),
       publisherFor: () => this.#publisher(life),
-      seen: async (expectation) => this.seen(expectation),
+      seen: async (expectation, choice) => this.seen(expectation, choice),
       reports: async () => this.reports,
       caller: async () => 'tester',
       command,
@@ -127,7 +136,7 @@ export class LifecycleLab {
     return Object.fromEntries(this.entry(domain).keys.map((key) => [key.selector, key.state]));
   }
 
-  seen({ domain, selector, record }: SeenExpectation): SeenReport {
+  seen({ domain, selector, record }: SeenExpectation, choice: SeenChoice = {}): SeenReport {
     const name = recordName(selector, domain);
     const found = this.hidden.has(name) ? undefined : this.zone.get(name)?.value;
     const wanted =
@@ -146,13 +155,21 @@ export class LifecycleLab {
       detail: '',
       found: found === undefined ? [] : [found],
     };
+    const isIgnored = choice.ignored?.some(({ address }) => address === this.lame) === true;
+    const lame = { ...server, address: this.lame ?? '', found: [], detail: 'no answer' };
+    const silent: ServerAnswer = { ...lame, verdict: isIgnored ? 'ignored' : 'unreachable' };
+    const isSilent = this.lame !== undefined && !isIgnored;
     return {
       verdict:
-        verdict === 'seen' ? 'seen' : verdict === 'mismatch' && !isOld ? 'conflict' : 'not-yet',
+        verdict === 'seen' && !isSilent
+          ? 'seen'
+          : verdict === 'mismatch' && !isOld
+            ? 'conflict'
+            : 'not-yet',
       name,
-      servers: [server],
+      servers: this.lame === undefined ? [server] : [server, silent],
       resolvers: [],
-      warnings: [],
+      warnings: this.warnings,
       settleMs: this.settleMs,
       summary: verdict,
     };
@@ -230,7 +247,10 @@ export class LifecycleLab {
       name: this.byHand ? 'print' : 'lab',
       close: () => {},
       apply: async (changes) => {
-        if (this.byHand) return { kind: 'by-hand', instructions: JSON.stringify(changes) };
+        if (this.byHand) {
+          const lines = changes.map(({ name, after }) => `  ${name} TXT ${after}`);
+          return { kind: 'by-hand', instructions: ['Add to the zone:', ...lines].join('\n') };
+        }
         if (this.publisherFails) {
           return { kind: 'failed', reason: 'the server does not answer', hint: 'try again' };
         }
@@ -291,6 +311,13 @@ export class LifecycleLab {
         await this.#effect(life, () => this.#setState(key.material?.id, 'disabled'));
       },
       orphans: async () => [],
+      ...(this.givesOut && {
+        reveal: async ({ material }: StoredKey) => {
+          const key = keys.get(material?.id ?? '');
+          if (key?.state !== 'live') throw new Error(`it is ${key?.state}`);
+          return key.pair.privateKey;
+        },
+      }),
     };
   }
 

@@ -22,7 +22,15 @@ const RESOURCES: Readonly<Record<string, string>> = {
   ServiceAccount: 'serviceaccounts',
   Role: 'roles',
   RoleBinding: 'rolebindings',
+  CronJob: 'cronjobs',
+  ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
+  ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
 };
+
+const OF_THE_CLUSTER: ReadonlySet<string> = new Set([
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionPolicyBinding',
+]);
 
 /**
  * A real Kubernetes API server over a real etcd, without nodes: objects, validation and RBAC are
@@ -108,29 +116,18 @@ export class RealKubernetes {
   async applyRights(helm: string, namespace: string, values: Record<string, string>) {
     const chart = new URL('../../helm/waxseal', import.meta.url).pathname;
     const sets = Object.entries(values).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
-    const shown = ['serviceaccount', 'keyring-roles'].flatMap((name) => [
-      '--show-only',
-      `templates/${name}.yaml`,
-    ]);
     const version = ['--kube-version', '1.36.0'];
-    const args = [
-      'template',
-      'relay',
-      chart,
-      '--namespace',
-      namespace,
-      ...version,
-      ...shown,
-      ...sets,
-    ];
+    const args = ['template', 'relay', chart, '--namespace', namespace, ...version, ...sets];
     const { stdout } = await run(helm, args);
     for (const document of parseAllDocuments(stdout)) {
       const manifest = document.toJS() as Manifest;
       const { apiVersion, kind, metadata } = manifest;
+      const resource = RESOURCES[kind];
+      if (resource === undefined) continue;
       const group = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
-      const where = metadata.namespace ?? namespace;
-      const resource = RESOURCES[kind] ?? kind;
-      await this.#mustBe(201, 'POST', `${group}/namespaces/${where}/${resource}`, manifest);
+      const inNamespace = `/namespaces/${metadata.namespace ?? namespace}`;
+      const where = OF_THE_CLUSTER.has(kind) ? '' : inNamespace;
+      await this.#mustBe(201, 'POST', `${group}${where}/${resource}`, manifest);
     }
   }
 

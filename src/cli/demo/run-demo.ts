@@ -9,11 +9,13 @@ import type { Config } from '../../config/config.ts';
 import { buildConfig } from '../../config/load-config.ts';
 import { type Endpoint, parseEndpoint } from '../../config/network-formats.ts';
 import { activateKeys } from '../../keys/activate-keys.ts';
-import { createKeys } from '../../keys/create-keys.ts';
 import { DEFAULT_ALGORITHMS } from '../../keys/key-algorithm.ts';
 import { recordName } from '../../keys/key-name.ts';
 import { recordValue, splitRecordValue } from '../../keys/key-record.ts';
 import { keyringAccess } from '../../keys/keyring-access.ts';
+import { createKeysOf } from '../../keys/lifecycle/create-step.ts';
+import { leasedCommit } from '../../keys/lifecycle/leased-commit.ts';
+import { processHolder } from '../../keys/lifecycle/process-holder.ts';
 import { resolverTxtLookup } from '../../keys/txt-lookup.ts';
 import { startServer } from '../../server.ts';
 import type { CliFrame } from '../frame.ts';
@@ -48,10 +50,9 @@ const SCENES = [
 
 const NEXT = `
 For real:
-  1. waxseal keys create YOUR-DOMAIN          makes keys, prints their TXT records
-  2. publish the records, then                waxseal keys activate YOUR-DOMAIN
-  3. waxseal config check                     then: waxseal serve
-  4. point Postfix or Exim at it              snippets in config/postfix and config/exim
+  1. waxseal keys rotate YOUR-DOMAIN          makes keys, sees to their records, lets them sign
+  2. waxseal config check                     then: waxseal serve
+  3. point Postfix or Exim at it              snippets in config/postfix and config/exim
 `;
 
 /**
@@ -130,13 +131,17 @@ function demoConfig(dir: string, dns: EmbeddedDns, mxPort: number): Config {
 /** Makes keys, publishes their records in the embedded DNS, and activates them by looking there. */
 async function makeKeys(frame: CliFrame, config: Config, dns: EmbeddedDns): Promise<void> {
   const domain = AUTHOR.replace(/^.*@/, '');
-  const access = keyringAccess(config.keys, systemClock);
-  const { added } = await createKeys(access, {
-    domain,
-    algorithms: DEFAULT_ALGORITHMS,
-    subdomains: undefined,
-    ttlS: 3600,
-  });
+  const keyring = keyringAccess(config.keys, systemClock);
+  const access = {
+    ...keyring,
+    ...{ caller: async () => 'demo', command: 'demo', holder: await processHolder() },
+    progress: () => undefined,
+  };
+  const names = { names: 'dated', subdomains: undefined, negativeTtlS: 0 } as const;
+  const options = { backend: 'file', ttlS: 3600, ...names } as const;
+  const { added } = await createKeysOf(access, domain, options, async () =>
+    DEFAULT_ALGORITHMS.map(({ name }) => name),
+  );
   for (const key of added) {
     const name = recordName(key.selector, domain);
     dns.zone.set(name, { TXT: [splitRecordValue(recordValue(key))] });
@@ -144,8 +149,10 @@ async function makeKeys(frame: CliFrame, config: Config, dns: EmbeddedDns): Prom
   }
   const resolver = new StubResolver({ ...config.dns, clock: systemClock });
   const lookup = resolverTxtLookup(resolver);
-  const result = await activateKeys(access, { domain, selectors: [], force: false }, lookup);
+  const request = { domain, selectors: [], force: false };
+  const result = await activateKeys(access, request, lookup, leasedCommit(access));
   resolver.close();
+  keyring.close();
   frame.stdout(`Looked up in DNS and ${result.kind}.\n`);
 }
 

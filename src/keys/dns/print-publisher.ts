@@ -1,9 +1,9 @@
 import { zoneLine } from '../key-record.ts';
-import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
+import { BY_HAND, type Publisher, type PublishResult, type RecordChange } from './publisher.ts';
 
 /** Writes nothing, and says to a person what to write. */
 export class PrintPublisher implements Publisher {
-  readonly name = 'print';
+  readonly name = BY_HAND;
 
   async apply(changes: readonly RecordChange[], signal?: AbortSignal): Promise<PublishResult> {
     signal?.throwIfAborted();
@@ -21,7 +21,11 @@ function instruction(change: RecordChange): string {
   if (after === undefined) return ['Remove from the zone:', ...old, ''].join('\n');
   const fresh = `  ${line(change, ttlS, after)}`;
   const intro =
-    before === undefined ? ['Add to the zone:'] : ['In the zone, replace:', ...old, 'by:'];
+    before === undefined
+      ? ['Add to the zone:']
+      : old[0] === fresh
+        ? ['In the zone there must be:']
+        : ['In the zone, replace:', ...old, 'by:'];
   return [
     ...intro,
     fresh,

@@ -24,6 +24,9 @@ export type PublishResult =
   /** Nothing is known to have changed. The same call again does no harm. */
   | { readonly kind: 'failed'; readonly reason: string; readonly hint: string };
 
+/** Name of the publisher that hands records over to a person. */
+export const BY_HAND = 'print';
+
 /**
  * Writes key records where the world reads them. It never changes or removes what it did not
  * write: the caller says what it wrote (`before`), and the authority compares.

@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-route-53';
 import type { Clock } from '../../base/clock.ts';
 import { printable } from '../../base/printable.ts';
+import { traceRequest } from '../request-trace.ts';
 import { pause } from './pause.ts';
 import type { RequestPace } from './request-pace.ts';
 import type { BatchRefusal } from './zone-batches.ts';
@@ -33,6 +34,10 @@ export interface Route53CallsOptions {
   readonly clock: Clock;
   /** 0 (inclusive) to 1; spreads retries. */
   readonly random: () => number;
+}
+
+interface MetadataBearer {
+  readonly $metadata: { readonly requestId?: string | undefined };
 }
 
 type Sent<Output> = { readonly kind: 'ok'; readonly output: Output } | CallFailure;
@@ -135,7 +140,7 @@ export class Route53Calls {
     };
   }
 
-  async #send<Output>(
+  async #send<Output extends MetadataBearer>(
     call: (signal: AbortSignal) => Promise<Output>,
     firstWaitMs = 0,
   ): Promise<Sent<Output>> {
@@ -164,11 +169,13 @@ export class Route53Calls {
   }
 }
 
-async function settle<Output>(
+async function settle<Output extends MetadataBearer>(
   promise: Promise<Output>,
 ): Promise<{ kind: 'ok'; output: Output } | { kind: 'error'; error: unknown }> {
   try {
-    return { kind: 'ok', output: await promise };
+    const output = await promise;
+    traceRequest(output.$metadata.requestId);
+    return { kind: 'ok', output };
   } catch (error) {
     return { kind: 'error', error };
   }

@@ -3,6 +3,7 @@ import { recordName } from '../key-name.ts';
 import { compareRecord, parseKeyRecord } from '../key-record.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import { MAX_TTL_S, MIN_TTL_S } from '../manifest.ts';
+import { takeRequestIds } from '../request-trace.ts';
 import type { KeySource } from './key-source.ts';
 import type { StandingRecords } from './standing-record.ts';
 
@@ -33,6 +34,8 @@ export interface ImportEntry {
    * exactly. `origin`, `backend`, `publicKey`: of a key.
    */
   readonly details: Readonly<Record<string, string>>;
+  /** Of AWS. */
+  readonly requestIds?: readonly string[];
 }
 
 export interface ImportJournal {
@@ -110,9 +113,11 @@ export async function note(
 ): Promise<void> {
   const at = new Date(parts.clock.wallMs()).toISOString();
   const { caller } = parts;
+  const requestIds = takeRequestIds();
   await parts.journal?.append({
-    ...{ at, caller, command: 'import', event, domain, selector },
+    ...{ at, caller, command: 'keys import', event, domain, selector },
     ...more,
+    ...(requestIds.length > 0 && { requestIds }),
   });
 }
 

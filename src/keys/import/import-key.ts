@@ -1,11 +1,10 @@
 import type { BackendName } from '../backend-names.ts';
 import { readBoundedFile } from '../bounded-file.ts';
-import type { AddedKeys } from '../create-keys.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import { KeysError, systemReason } from '../keys-error.ts';
 import { MAX_PEM_BYTES } from '../read-pem.ts';
 import { type KeySource, privateKeyFrom, privateKeySource } from './key-source.ts';
-import { takeOver } from './take-over.ts';
+import { type AddedKeys, takeOver } from './take-over.ts';
 
 export interface ImportKeyRequest {
   /** A-labels, lower case; see `toSigningDomain`. */

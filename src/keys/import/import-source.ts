@@ -1,10 +1,11 @@
 import { checkRecord, type RecordCheck } from '../check-record.ts';
-import { domainEntry } from '../create-keys.ts';
+import { BY_HAND } from '../dns/publisher.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { tracingRequests } from '../request-trace.ts';
 import type { TxtLookup } from '../txt-lookup.ts';
 import {
   type AdoptableRecord,
@@ -15,6 +16,7 @@ import {
 } from './adopt-record.ts';
 import type { KeySource } from './key-source.ts';
 import {
+  domainEntry,
   refuseKnown,
   type TakenState,
   type TakeOverRequest,
@@ -59,6 +61,15 @@ export interface ImportedKey {
  *   its name, `key-record-not-adoptable`
  */
 export async function importSource(
+  access: KeyringAccess,
+  source: KeySource,
+  request: ImportSourceRequest,
+  parts: ImportParts,
+): Promise<ImportedKey> {
+  return await tracingRequests(async () => await importOne(access, source, request, parts));
+}
+
+async function importOne(
   access: KeyringAccess,
   source: KeySource,
   request: ImportSourceRequest,
@@ -149,7 +160,7 @@ function stateOf(
   if (adopted === undefined) return { taken: { state: 'created' }, ttlS };
   const seenAt = new Date(wallMs).toISOString();
   // `print`: a person wrote it, and no publisher of ours.
-  return { taken: { state: 'verified', publisher: 'print', seenAt }, ttlS: adopted.ttlS };
+  return { taken: { state: 'verified', publisher: BY_HAND, seenAt }, ttlS: adopted.ttlS };
 }
 
 function warningsOf(record: RecordCheck): string[] {

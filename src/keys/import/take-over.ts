@@ -1,10 +1,22 @@
-import { type AddedKeys, domainEntry } from '../create-keys.ts';
 import { fitsInDns } from '../key-name.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
+import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
 import type { KeySource } from './key-source.ts';
+
+/** What a domain has got. */
+export interface AddedKeys {
+  readonly domain: ManifestDomain;
+  readonly added: readonly ManifestKey[];
+  readonly warnings: readonly string[];
+}
+
+/** The domain's entry, or an empty one. */
+export function domainEntry(current: KeyringSnapshot, domain: string): ManifestDomain {
+  return current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
+}
 
 /** Under which name a key is taken over. */
 export interface TakeOverRequest {

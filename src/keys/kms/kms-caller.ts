@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { traceRequest } from '../request-trace.ts';
 import { type KmsClient, type OpenKmsClient, openAwsClient } from './aws-client.ts';
 import { CallBudget } from './call-budget.ts';
 import { CallCounters, type KmsCallCounts } from './call-counters.ts';
@@ -163,10 +164,12 @@ export class KmsCaller {
     this.#counters.sent(operation);
     try {
       const output = await this.#send(call, region, dueMs);
+      traceRequest(output.$metadata.requestId);
       region.breaker.succeeded();
       return { kind: 'answer', output };
     } catch (thrown) {
       const error = knownError(thrown, operation, region.name);
+      traceRequest(error.requestId);
       this.#counters.failed(error.kind);
       if (error.row.opensBreaker) region.breaker.failed();
       else if (NOT_ASKED.has(error.kind)) region.breaker.spoiled();

@@ -36,6 +36,7 @@ import {
  * The wrapping key itself is never disabled or deleted: no operation here could.
  */
 export const kmsEnvelopeBackend: BackendRow = {
+  inAws: true,
   // The wrapping key is there already, with its permissions.
   usableAtOnce: true,
   connect: async (options) => new KmsEnvelopeBackend(kmsOf(options)),

@@ -28,6 +28,7 @@ import { makeKmsKey } from './make-kms-key.ts';
  */
 export const kmsSignBackend: BackendRow = {
   fallBack: 'kms-envelope',
+  inAws: true,
   regional: true,
   connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),
 };

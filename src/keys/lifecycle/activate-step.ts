@@ -24,7 +24,7 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
   const reports = await Promise.all(
     keys.map((key) => lookAtKey(access, entry.domain, key, work.wishes.seen)),
   );
-  const notes = reports.flatMap((report) => report.warnings);
+  const notes = [...new Set(reports.flatMap((report) => report.warnings))];
   const lost = keys.filter((_key, index) => reports[index]?.verdict !== 'seen');
   if (lost.length > 0) {
     const whys = reports.filter((report) => report.verdict !== 'seen').map(missingText);

@@ -2,7 +2,7 @@ import type { ManifestDomain } from '../manifest.ts';
 import { isoTime } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
-import type { NextStep, StepName } from './next-steps.ts';
+import type { NextStep } from './next-steps.ts';
 import { daysText } from './policy.ts';
 import { wishState } from './rotation-wish.ts';
 import { runStep, STEP_ROWS } from './run-step.ts';
@@ -32,7 +32,7 @@ export interface Advance {
   readonly fulfilled: string | undefined;
 }
 
-const FRESH_STEPS: ReadonlySet<StepName> = new Set(['create', 'publish', 'verify', 'activate']);
+const FRESH_STEPS: ReadonlySet<string> = new Set(['create', 'publish', 'verify', 'activate']);
 /** A guard against going round for ever. */
 const MAX_ROUNDS = 500;
 /** A step that somebody else took meanwhile is decided anew; so often in a row, and no more. */
@@ -48,6 +48,11 @@ export async function advance(
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   const outcomes: StepOutcome[] = [];
   const tried = new Set<string>();
+  const told = new Set<string>();
+  const tell = (text: string) => {
+    if (!told.has(text)) work.access.progress(`${start.domain}: ${text}`);
+    told.add(text);
+  };
   let overtaken = 0;
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -57,6 +62,7 @@ export async function advance(
     );
     const next = steps.find((step) => step.kind === 'due' && !tried.has(nameOf(step)));
     if (next !== undefined) {
+      if (work.access.interruption?.heed() === true) break;
       work.access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
       const outcome = await runStep(work, entry, next);
       ({ entry } = outcome);
@@ -64,7 +70,8 @@ export async function advance(
       if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
       if (outcome.result.kind === 'overtaken') continue;
       keep(outcomes, outcome);
-      for (const text of outcome.notes) work.access.progress(`${entry.domain}: ${text}`);
+      // Without waiting, what there is to say can be said in the end.
+      if (options.mode === 'to-active') for (const text of outcome.notes) tell(text);
       if (outcome.result.kind !== 'done') tried.add(nameOf(next));
       continue;
     }
@@ -73,14 +80,24 @@ export async function advance(
     if (stop !== undefined) break;
     const waitMs = waitFor(steps, clock.wallMs(), options.pollMs);
     if (clock.monotonicMs() + waitMs > deadlineMs) break;
-    work.access.progress(waitText(entry.domain, steps, outcomes, waitMs));
+    if (work.access.interruption?.heed() === true) break;
+    work.access.progress(waitText(entry.domain, steps, outcomes, clock.wallMs(), waitMs));
     await work.access.sleep(waitMs);
     tried.clear();
   }
-  const rest = (await stepsNow(work, entry)).filter(
+  const fulfilled = fulfilledBy(work, entry);
+  const rest = (await stepsNow(fulfilled === undefined ? work : wishless(work), entry)).filter(
     (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
   );
-  return { entry, outcomes, rest, fulfilled: fulfilledBy(work, entry) };
+  // Somebody else may have done meanwhile what was waited for here.
+  const isOver = ({ step, result }: StepOutcome) =>
+    fulfilled !== undefined && result.kind === 'waiting' && FRESH_STEPS.has(step);
+  return { entry, outcomes: outcomes.filter((outcome) => !isOver(outcome)), rest, fulfilled };
+}
+
+/** What lies ahead once a wish is fulfilled: when the keys will be old, among other things. */
+function wishless(work: StepWork): StepWork {
+  return { ...work, wishes: { ...work.wishes, wish: { kind: 'when-old' } } };
 }
 
 /** Notes in the manifest that the domain is being rotated, unless that is known or not wished. */
@@ -126,23 +143,40 @@ function isFinal(result: StepResult): boolean {
   return result.kind === 'operator' || result.kind === 'failed';
 }
 
-/** Until the first step may go on, and never longer than between two looks. */
+/** A person who looks at a long wait sees that it goes on. */
+const LONGEST_SILENCE_MS = 60_000;
+
+/** Until the first step may go on; every `pollMs` what may go on before, e.g. since a relay reports. */
 function waitFor(steps: readonly NextStep[], nowMs: number, pollMs: number): number {
-  const times = steps.flatMap((step) =>
-    step.kind === 'waiting' && step.atMs !== undefined ? [step.atMs - nowMs] : [],
-  );
-  return Math.max(1, Math.min(pollMs, ...times));
+  const atMs = firstTime(steps) ?? Number.POSITIVE_INFINITY;
+  const mayBeSooner = !Number.isFinite(atMs) || steps.some(({ step }) => step === 'activate');
+  return Math.max(1, Math.min(mayBeSooner ? pollMs : LONGEST_SILENCE_MS, atMs - nowMs));
+}
+
+/** When the first waiting step may go on; undefined where one of them may at any time. */
+function firstTime(steps: readonly NextStep[]): number | undefined {
+  const times = steps.flatMap((step) => (step.kind === 'waiting' ? [step.atMs] : []));
+  const known = times.filter((atMs) => atMs !== undefined);
+  return times.length > 0 && known.length === times.length ? Math.min(...known) : undefined;
 }
 
 function waitText(
   domain: string,
   steps: readonly NextStep[],
   outcomes: readonly StepOutcome[],
+  nowMs: number,
   waitMs: number,
 ): string {
+  const waiting = outcomes.filter(({ result }) => result.kind === 'waiting');
+  const isTold = ({ step }: NextStep) => waiting.some((outcome) => outcome.step === step);
   const whys = [
-    ...outcomes.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
-    ...steps.flatMap((step) => (step.kind === 'waiting' ? [step.why] : [])),
+    ...waiting.flatMap(({ result }) => ('why' in result ? [result.why] : [])),
+    ...steps.flatMap((step) => (step.kind === 'waiting' && !isTold(step) ? [step.why] : [])),
   ];
-  return `${domain}: waiting (${daysText(waitMs)}): ${[...new Set(whys)].join('; ')}`;
+  const atMs = firstTime(steps);
+  const until =
+    atMs === undefined
+      ? `, next look in ${daysText(waitMs)}`
+      : ` until ${isoTime(atMs)} (${daysText(atMs - nowMs)})`;
+  return `${domain}: waiting${until}: ${[...new Set(whys)].join('; ')}`;
 }

@@ -5,9 +5,10 @@ import { type KeyAlgorithm, keyAlgorithmNamed } from '../key-algorithm.ts';
 import { fitsInDns } from '../key-name.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { takeRequestIds } from '../request-trace.ts';
 import { isoTime } from './key-changes.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
-import { type LifecycleAccess, note } from './lifecycle-access.ts';
+import { type LeaseAccess, note } from './lifecycle-access.ts';
 import { nextSelector, type SelectorOptions } from './next-selector.ts';
 import type { KeyNaming } from './policy.ts';
 
@@ -59,7 +60,7 @@ interface Intent {
  * @throws KeysRefusal `key-name-too-long`, `key-no-slot`; what back ends throw
  */
 export async function createKeysOf(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   options: CreateOptions,
   choose: (entry: ManifestDomain) => Promise<readonly string[]>,
@@ -76,7 +77,7 @@ export async function createKeysOf(
 }
 
 async function makeKeys(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   held: LeasedDomain,
   backend: KeyBackend,
   algorithms: readonly string[],
@@ -85,6 +86,7 @@ async function makeKeys(
   const { domain, keys: before } = held.entry;
   const open = await openIntents(access, held.entry, options.backend);
   const added: ManifestKey[] = [];
+  const requestIds = new Map<string, readonly string[]>();
   for (const name of algorithms) {
     const algorithm = keyAlgorithmNamed(name);
     if (algorithm === undefined) throw new RangeError(`no such algorithm: ${name}`);
@@ -96,6 +98,7 @@ async function makeKeys(
     const entry = { ...held.entry, keys: [...before, ...added] };
     const intent = begun ?? (await newIntent(access, entry, algorithm, { ...options, isTaken }));
     added.push(await makeKey(access, domain, backend, intent, options));
+    requestIds.set(intent.id, takeRequestIds());
   }
   if (added.length === 0) return { entry: held.entry, added, warnings: backend.warnings };
   const rotatingSince = options.rotating === true ? isoTime(access.clock.wallMs()) : undefined;
@@ -108,14 +111,15 @@ async function makeKeys(
     keys: [...current.keys.filter((key) => !isNamedIn(added, key)), ...added],
   }));
   for (const { selector, intent } of added) {
-    const ids = intent === undefined ? {} : { intent };
+    if (intent === undefined) continue; // each of them has one
+    const ids = { intent, requestIds: requestIds.get(intent) ?? [] };
     await note(access, { event: CREATE_EVENTS.created, domain, selector, ...ids });
   }
   return { entry, added, warnings: backend.warnings };
 }
 
 async function makeKey(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   backend: KeyBackend,
   { id, selector, algorithm, begun }: Intent,
@@ -142,7 +146,7 @@ function isNamedIn(keys: readonly ManifestKey[], { selector }: ManifestKey): boo
 }
 
 async function newIntent(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   entry: ManifestDomain,
   algorithm: KeyAlgorithm,
   options: CreateOptions & SelectorOptions,
@@ -161,7 +165,7 @@ async function newIntent(
 
 /** Intents of which no key is in the manifest, and none was; and whose selector is still free. */
 async function openIntents(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   entry: ManifestDomain,
   backend: BackendName,
 ): Promise<Intent[]> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage } from '../../base/errors.ts';
 import { withActive } from '../activate-keys.ts';
+import { BY_HAND } from '../dns/publisher.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
@@ -69,12 +70,24 @@ export async function emergency(
   if (run.result.kind !== 'done') return run;
   const { selectors } = run;
   const confirmed = await confirmWithdrawal(work, { entry: run.entry, selectors });
-  const unseen =
-    confirmed.result.kind === 'waiting'
-      ? [`not every server shows the withdrawal yet: ${confirmed.result.why}`]
-      : [];
-  const notes = [...run.notes, ...unseen];
-  return { entry: confirmed.entry, selectors, result: run.result, notes };
+  const { entry: after, result } = confirmed;
+  const { notes } = run;
+  if (result.kind !== 'waiting') return { entry: after, selectors, result: run.result, notes };
+  const publisher = access.publisherFor(domain);
+  publisher.close();
+  return { entry: after, selectors, result: unseen(result, publisher.name === BY_HAND), notes };
+}
+
+/** All is done but what DNS shows: receivers still take what the thief signs. */
+function unseen({ why }: { readonly why: string }, isByHand: boolean): StepResult {
+  const done = 'the keys are revoked and disabled';
+  if (!isByHand) {
+    const missing = `${done}, but not every server shows the withdrawal yet: ${why}`;
+    return { kind: 'waiting', why: missing, atMs: undefined };
+  }
+  const missing = `${done}, but emptying their records is left to you: ${why}`;
+  const action = 'put the records into DNS as printed, then run the command again: it looks at DNS';
+  return { kind: 'operator', why: missing, action };
 }
 
 const EVENTS = { begun: 'emergency-begun', done: 'emergency-done' } as const;
@@ -106,6 +119,10 @@ async function choose(
   const unfinished = [...new Set([...open.values()].flat())].filter((name) => live.includes(name));
   if (unfinished.length > 0) return { intents: [...open.keys()], selectors: unfinished };
   if (work.access.clock.wallMs() - lastDoneMs < REPEAT_MS) {
+    const unseenYet = entry.keys
+      .filter((key) => key.state === 'revoked' && key.revokedAt === undefined)
+      .map((key) => key.selector);
+    if (unseenYet.length > 0) return { intents: [], selectors: unseenYet };
     const message = `the emergency of ${entry.domain} was carried out at ${isoTime(lastDoneMs)}`;
     throw new KeysRefusal('key-emergency-done', message, {
       hint: 'if the keys that took over are in danger too, name them with --selector',

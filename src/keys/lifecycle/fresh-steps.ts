@@ -113,22 +113,35 @@ function activateStep(
     const action = `"waxseal keys create ${entry.domain} --algorithm rsa2048" and rotate again, or say --force`;
     return { ...subject, kind: 'operator', why, action };
   }
-  const complaints = set.flatMap(({ selector }) => facts.relays.get(selector) ?? []);
+  const wait = relayWait(set, policy, nowMs, facts);
+  return wait === undefined
+    ? { ...subject, kind: 'due' }
+    : { ...subject, kind: 'waiting', ...wait };
+}
+
+/** What keys wait for before they may sign: relays that cannot use them, or did not say so. */
+export function relayWait(
+  keys: readonly ManifestKey[],
+  policy: RotationPolicy,
+  nowMs: number,
+  facts: Pick<LifecycleFacts, 'relays' | 'usableAtOnce'>,
+): { readonly atMs: number | undefined; readonly why: string } | undefined {
+  const complaints = keys.flatMap(({ selector }) => facts.relays.get(selector) ?? []);
   if (complaints.length > 0) {
     const more = complaints.length > 1 ? `, and ${complaints.length - 1} more` : '';
     const why = `a relay cannot use the new keys yet: ${complaints[0]}${more}`;
-    return { ...subject, kind: 'waiting', atMs: undefined, why };
+    return { atMs: undefined, why };
   }
-  const lagging = set.filter(
+  const lagging = keys.filter(
     (key) => !facts.relays.has(key.selector) && !facts.usableAtOnce.has(key.backend),
   );
   const atMs = Math.max(
     0,
     ...lagging.map((key) => (timeOf(key.createdAt) ?? 0) + policy.authLagMs),
   );
-  if (nowMs >= atMs) return { ...subject, kind: 'due' };
+  if (nowMs >= atMs) return undefined;
   const why = 'no relay reports whether it can use the keys, and permissions spread slowly';
-  return { ...subject, kind: 'waiting', atMs, why };
+  return { atMs, why };
 }
 
 /** Nobody wishes for new keys: when will somebody, or what is missing. */
@@ -159,7 +172,7 @@ const BY_HAND: Readonly<Partial<Record<KeyState, StepName>>> = {
 
 function byHand(entry: ManifestDomain, key: ManifestKey): NextStep {
   const step = BY_HAND[key.state] ?? 'publish';
-  const why = `${key.selector} is ${key.state}, and no rotation is due`;
+  const why = `${key.state}, and no rotation is due`;
   const action = `"waxseal keys ${step} ${entry.domain}", or "waxseal keys rotate ${entry.domain}" takes all steps`;
   return { step, selectors: [key.selector], kind: 'operator', why, action };
 }

@@ -1,9 +1,9 @@
 import { type CommitActivation, refuseChangedKeys } from '../activate-keys.ts';
 import { underLease } from './leased-domain.ts';
-import { type LifecycleAccess, note } from './lifecycle-access.ts';
+import { type LeaseAccess, note } from './lifecycle-access.ts';
 
 /** Writes an activation under the domain's lease, and into the journal. */
-export function leasedCommit(access: LifecycleAccess): CommitActivation {
+export function leasedCommit(access: LeaseAccess): CommitActivation {
   return async (_access, before, after) => {
     await underLease(access, before.domain, async (held) => {
       refuseChangedKeys(before, held.entry);

@@ -1,7 +1,8 @@
 import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain } from '../manifest.ts';
+import { tracingRequests } from '../request-trace.ts';
 import { changeUnderLease, type HeldLease, takeLease } from '../store/lease.ts';
-import type { LifecycleAccess } from './lifecycle-access.ts';
+import type { LeaseAccess } from './lifecycle-access.ts';
 import { isGone } from './process-holder.ts';
 
 /** A domain while a step writes. It is never held while something is waited for. */
@@ -27,34 +28,29 @@ const LEASE_WAIT_MS = 180_000;
  * @param takeOver take the lease away from whoever has it: for an emergency
  */
 export async function underLease<Result>(
-  access: LifecycleAccess,
+  access: LeaseAccess,
   domain: string,
   action: (held: LeasedDomain) => Promise<Result>,
   takeOver = false,
 ): Promise<Result> {
   const lease = await take(access, domain, takeOver);
   try {
-    return await action({
-      entry: lease.entry,
-      write: async (edit) =>
-        await changeUnderLease(access.store, lease, domain, async (current) => {
-          const after = edit(current);
-          return { domain: after === current ? undefined : after, result: after };
-        }),
-    });
+    const write: LeasedDomain['write'] = async (edit) =>
+      await changeUnderLease(access.store, lease, domain, async (current) => {
+        const after = edit(current);
+        return { domain: after === current ? undefined : after, result: after };
+      });
+    return await tracingRequests(async () => await action({ entry: lease.entry, write }));
   } finally {
     // What was written is written; a lease that stays ends by itself.
     await lease.release().catch(() => undefined);
   }
 }
 
-async function take(
-  access: LifecycleAccess,
-  domain: string,
-  takeOver: boolean,
-): Promise<HeldLease> {
+async function take(access: LeaseAccess, domain: string, takeOver: boolean): Promise<HeldLease> {
   const { store, clock, holder } = access;
-  const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver };
+  const signal = access.interruption?.signal;
+  const options = { leaseMs: LEASE_MS, waitMs: 0, takeOver, ...(signal && { signal }) };
   try {
     return await takeLease(store, clock, domain, holder, options);
   } catch (error) {
@@ -68,7 +64,7 @@ async function take(
 }
 
 /** A killed process of this machine left its lease behind. */
-async function holderIsGone(access: LifecycleAccess, domain: string): Promise<boolean> {
+async function holderIsGone(access: LeaseAccess, domain: string): Promise<boolean> {
   const holder = await access.store.change(async (current) => {
     const lease = current.domains.get(domain)?.lease;
     const isHeld = lease !== undefined && Date.parse(lease.until) > access.clock.wallMs();

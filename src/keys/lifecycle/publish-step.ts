@@ -1,4 +1,5 @@
 import type { PublishResult } from '../dns/publisher.ts';
+import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { ManifestKey } from '../manifest.ts';
 import { isoTime, withKeys } from './key-changes.ts';
 import { note } from './lifecycle-access.ts';
@@ -13,7 +14,9 @@ export async function publishStep(work: StepWork, target: StepTarget): Promise<S
     const wishes = keys.map((key): RecordWish => ({ key, record: 'key' }));
     const { result, publisher } = await publish(work, held.entry.domain, wishes);
     const stop = stopOf(result);
-    if (stop !== undefined) return { entry: held.entry, result: stop, notes: [] };
+    if (stop !== undefined) {
+      return { entry: held.entry, result: otherNames(stop, held.entry.domain), notes: [] };
+    }
     const publishedAt = isoTime(work.access.clock.wallMs());
     const selectors = keys.map((key) => key.selector);
     const entry = await held.write((current) =>
@@ -24,6 +27,29 @@ export async function publishStep(work: StepWork, target: StepTarget): Promise<S
     }
     return { entry, result: { kind: 'done' }, notes: handOver(result) };
   });
+}
+
+/**
+ * Writes the records of keys in later states again, as their states ask: one that we wrote may have
+ * been lost with a zone. No state changes.
+ */
+export async function republish(work: StepWork, target: StepTarget): Promise<StepRun> {
+  const hasRecord = (key: ManifestKey) => KEY_STATE_ROWS[key.state].record !== 'none';
+  return await underLeaseIn(work, target, hasRecord, async (held, keys) => {
+    const wishes = keys.map(
+      (key): RecordWish => ({ key, record: KEY_STATE_ROWS[key.state].record }),
+    );
+    const { result } = await publish(work, held.entry.domain, wishes);
+    const stop = stopOf(result) ?? { kind: 'done' };
+    return { entry: held.entry, result: stop, notes: handOver(result) };
+  });
+}
+
+/** A foreign record need not go: other keys get other names. */
+function otherNames(stop: StepResult, domain: string): StepResult {
+  if (stop.kind !== 'operator') return stop;
+  const action = `${stop.action}; or "waxseal keys abort ${domain}" and rotate again, which takes other names`;
+  return { ...stop, action };
 }
 
 /** Has records written by the domain's publisher. To be called under the domain's lease. */

@@ -9,6 +9,8 @@ export interface ManyOptions {
   readonly concurrency: number;
   /** After so many failures no further domain is begun. */
   readonly stopAfterFailures: number;
+  /** True when no further domain shall be begun, whatever the reason. */
+  readonly isStopped?: () => boolean;
 }
 
 /** What became of one domain. */
@@ -19,6 +21,8 @@ export type DomainResult =
 export interface ManySummary {
   readonly taken: number;
   readonly failed: number;
+  /** Domains in which something waits for DNS, relays or its time before the new keys sign. */
+  readonly waiting: number;
   /** Domains that were due and not begun. */
   readonly left: number;
   readonly stopped: boolean;
@@ -39,7 +43,8 @@ export async function rotateMany(
   const queue = chosen.values();
   let taken = 0;
   let failed = 0;
-  const mayGoOn = () => failed < options.stopAfterFailures;
+  let waiting = 0;
+  const mayGoOn = () => failed < options.stopAfterFailures && options.isStopped?.() !== true;
   let succeeded = 0;
   const takeNext = async (): Promise<boolean> => {
     const { value: entry, done } = queue.next();
@@ -47,7 +52,10 @@ export async function rotateMany(
     taken += 1;
     const result = await resultOf(entry, one);
     if (hasFailed(result)) failed += 1;
-    else succeeded += 1;
+    else {
+      succeeded += 1;
+      if (isWaiting(result)) waiting += 1;
+    }
     onResult(result);
     return true;
   };
@@ -61,7 +69,7 @@ export async function rotateMany(
   };
   await Promise.all(Array.from({ length: options.concurrency }, worker));
   const left = entries.length - taken;
-  return { taken, failed, left, stopped: taken < chosen.length };
+  return { taken, failed, waiting, left, stopped: taken < chosen.length };
 }
 
 async function resultOf(
@@ -74,6 +82,15 @@ async function resultOf(
   } catch (error) {
     return { kind: 'thrown', domain, error };
   }
+}
+
+/** What is taken up by the next run, as soon as what it waits for is there. */
+function isWaiting(result: DomainResult): boolean {
+  if (result.kind === 'thrown') return false;
+  const { entry, outcomes } = result.advance;
+  return (
+    entry.rotatingSince !== undefined || outcomes.some(({ result: { kind } }) => kind === 'waiting')
+  );
 }
 
 /** A step that has to wait is no failure; one that failed or needs a person is. */

@@ -1,5 +1,6 @@
 import { WaxsealError } from '../../base/errors.ts';
 import { KeysRefusal } from '../keys-error.ts';
+import { KmsError } from '../kms/kms-fault.ts';
 import type { ManifestDomain } from '../manifest.ts';
 import { activateStep } from './activate-step.ts';
 import { createKeysOf } from './create-step.ts';
@@ -59,10 +60,21 @@ export async function runStep(
     const created = step.selectors.length > 0 ? [] : newSelectors(entry, run.entry);
     return { ...subject, ...run, selectors: [...step.selectors, ...created] };
   } catch (error) {
-    if (!isLeaseLost(error)) return { ...subject, entry, result: faultOf(error), notes: [] };
+    if (!isLeaseLost(error)) {
+      const result = step.step === 'destroy' ? leftToDestroyer(domain, error) : undefined;
+      return { ...subject, entry, result: result ?? faultOf(error), notes: [] };
+    }
     const newest = (await work.access.store.read()).domains.get(domain) ?? entry;
     return { ...subject, entry: newest, result: { kind: 'overtaken' }, notes: [] };
   }
+}
+
+/** A rotation need not be allowed to delete keys in KMS (docs/kms): that is no failure of it. */
+function leftToDestroyer(domain: string, error: unknown): StepResult | undefined {
+  if (!(error instanceof KmsError) || error.kind !== 'access-denied') return undefined;
+  const command = `"waxseal keys destroy ${domain} --reason TEXT"`;
+  const why = `${error.message}; ${command} is left to a role that may, and --no-destroy leaves it alone`;
+  return { kind: 'waiting', why, atMs: undefined };
 }
 
 /** A step that is refused or fails does not keep the domain's other steps from being taken. */

@@ -1,5 +1,5 @@
 import type { BackendName } from '../backend-names.ts';
-import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { DEFAULT_TTL_S, type ManifestDomain, type ManifestKey } from '../manifest.ts';
 import type { CreateOptions } from './create-step.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import type { LifecycleAccess, SeenChoice } from './lifecycle-access.ts';
@@ -16,9 +16,12 @@ export interface StepWishes {
   readonly algorithms: readonly string[];
   /** For new keys; undefined: as the active keys, and `file` without any. */
   readonly backend: BackendName | undefined;
-  readonly ttlS: number;
+  /** Of the records of new keys, in seconds; undefined: as the active keys. */
+  readonly ttlS: number | undefined;
   readonly subdomains: boolean | undefined;
   readonly force: boolean;
+  /** Private keys are destroyed by somebody else. */
+  readonly noDestroy?: boolean;
   /** Take records over that are exactly right and that we did not write. */
   readonly adopt: boolean;
   readonly seen: SeenChoice;
@@ -81,7 +84,9 @@ export async function stepsNow(
   const { usableAtOnce, policy } = work;
   const { complaints: relays } = await work.relays.of(entry.domain);
   const facts = { wish, algorithms, relays, usableAtOnce, force };
-  return nextSteps(entry, policy, work.access.clock.wallMs(), facts);
+  const steps = nextSteps(entry, policy, work.access.clock.wallMs(), facts);
+  if (work.wishes.noDestroy !== true) return steps;
+  return steps.filter(({ step, kind }) => step !== 'destroy' || kind !== 'due');
 }
 
 /** How new keys of a domain are made. */
@@ -90,7 +95,7 @@ export function createOptions(work: StepWork, entry: ManifestDomain): CreateOpti
   const last = entry.keys.findLast((key) => key.state === 'active') ?? entry.keys.at(-1);
   return {
     backend: backend ?? last?.backend ?? 'file',
-    ttlS,
+    ttlS: ttlS ?? last?.ttlS ?? DEFAULT_TTL_S,
     names: work.policy.names,
     subdomains,
     negativeTtlS: NEGATIVE_TTL_S,

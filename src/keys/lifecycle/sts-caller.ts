@@ -1,4 +1,5 @@
 import type { STSClientConfig } from '@aws-sdk/client-sts';
+import { endpointFor, type KmsSettings } from '../kms/kms-settings.ts';
 
 /** Where AWS is asked who we are. */
 export interface StsPlace {
@@ -8,6 +9,19 @@ export interface StsPlace {
   readonly endpoint?: string;
   /** For the answer, in milliseconds. The journal must not wait for long. */
   readonly timeoutMs: number;
+}
+
+/**
+ * Where STS is, going by KMS: in its home Region. An endpoint without TLS is an emulator's, which
+ * serves all of AWS at one address; the Internet is left alone then. Endpoints for KMS alone (of a
+ * VPC) are with TLS.
+ */
+export function stsPlace(
+  kms: Pick<KmsSettings, 'regions' | 'endpoints'> | undefined,
+): Omit<StsPlace, 'timeoutMs'> {
+  const [region] = kms?.regions ?? [];
+  const endpoint = endpointFor(region ?? '', kms?.endpoints ?? []);
+  return { region, ...(endpoint?.startsWith('http:') === true && { endpoint }) };
 }
 
 /**

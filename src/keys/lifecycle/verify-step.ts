@@ -29,7 +29,7 @@ export async function verifyStep(work: StepWork, target: StepTarget): Promise<St
     const report = await lookAtKey(access, entry.domain, key, { ...wishes.seen, ...old });
     looks.set(key.selector, judge(key, report, access.clock.wallMs()));
   }
-  const notes = [...looks.values()].flatMap(({ report }) => report.warnings);
+  const notes = [...new Set([...looks.values()].flatMap(({ report }) => report.warnings))];
   const result = worst([...looks.values()].map((look) => look.result));
   const changed = keys.filter((key) => looks.get(key.selector)?.change !== undefined);
   if (changed.length === 0) return { entry, result, notes };

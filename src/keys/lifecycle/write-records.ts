@@ -34,6 +34,8 @@ export interface RecordWriteOptions {
 interface OwnRecord {
   readonly value: string;
   readonly ttlS: number;
+  /** Not only meant to be written. */
+  readonly isWritten: boolean;
 }
 
 /**
@@ -102,8 +104,13 @@ async function applyOne(
     return isOurs || options.adopt === true ? done : { ...result, hint: ADOPT_HINT };
   }
   const before = own.findLast((record) => record.value === found);
-  return before === undefined ? result : await publisher.apply([{ ...change, before }]);
+  if (before !== undefined) return await publisher.apply([{ ...change, before }]);
+  // An attempt that failed before meant to write here, and the publisher takes that for written.
+  const isNever = change.after !== undefined && !own.some(({ isWritten }) => isWritten);
+  return isNever ? { ...result, hint: `${change.name}: ${FOREIGN_HINT}` } : result;
 }
+
+const FOREIGN_HINT = 'it was not written here; remove it if nobody needs it';
 
 const ADOPT_HINT =
   'the record is exactly the right one, but Waxseal did not write it: --adopt-record takes it over';
@@ -138,7 +145,8 @@ async function ownRecords(
     if (record === undefined) continue;
     if (event === RECORD_EVENTS.removed) own.delete(record.name);
     else if (OWNING.has(event)) {
-      own.set(record.name, [...(own.get(record.name) ?? []), record]);
+      const isWritten = event !== RECORD_EVENTS.intended;
+      own.set(record.name, [...(own.get(record.name) ?? []), { ...record, isWritten }]);
     }
   }
   return own;

@@ -19,6 +19,8 @@ export interface LeaseOptions {
   readonly waitMs: number;
   /** Take it though another one holds it: that one writes nothing any more. Only `emergency` does. */
   readonly takeOver?: boolean;
+  /** Ends the wait for another holder. */
+  readonly signal?: AbortSignal;
 }
 
 export interface HeldLease {
@@ -73,7 +75,7 @@ export async function takeLease(
     if (attempt.kind === 'taken') {
       return heldLease(store, clock, attempt.entry, attempt.lease, options.leaseMs);
     }
-    await untilFree(store, clock, domain, attempt.lease, endMs);
+    await untilFree(store, clock, domain, attempt.lease, { endMs, signal: options.signal });
   }
 }
 
@@ -127,11 +129,11 @@ async function untilFree(
   clock: Clock,
   domain: string,
   held: DomainLease,
-  endMs: number,
+  { endMs, signal }: { readonly endMs: number; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   let lease: DomainLease | undefined = held;
   while (lease !== undefined && isHeld(lease, clock)) {
-    if (clock.monotonicMs() >= endMs) throw leased(domain, lease);
+    if (clock.monotonicMs() >= endMs || signal?.aborted === true) throw leased(domain, lease);
     await pause(clock, RETRY_MS * (0.75 + Math.random() / 2));
     lease = (await store.read()).domains.get(domain)?.lease;
   }

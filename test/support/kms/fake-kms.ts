@@ -40,6 +40,9 @@ export type KmsCondition = (call: {
   readonly input: KmsInput;
 }) => boolean;
 
+/** Everybody who calls. */
+export const CALLER_ARN = 'arn:aws:sts::111122223333:assumed-role/waxseal-operator/me';
+
 const MAX_BODY_BYTES = 64 * 1024;
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html */
 const MAX_SKEW_MS = 300_000;
@@ -152,6 +155,10 @@ export class FakeKmsRegion {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.headers['content-type'] === 'application/x-www-form-urlencoded') {
+      await this.#sayWhoCalls(request, response);
+      return;
+    }
     const operation = /^TrentService\.(\w+)$/.exec(String(request.headers['x-amz-target']))?.[1];
     try {
       const body = await bodyOf(request);
@@ -187,6 +194,18 @@ export class FakeKmsRegion {
       const body = isJson ? { __type: error.type, message: error.message } : undefined;
       this.#reply(response, error.status, body);
     }
+  }
+
+  /**
+   * STS at the same address, as emulators have it:
+   * https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+   */
+  async #sayWhoCalls(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await bodyOf(request);
+    response.writeHead(200, { 'content-type': 'text/xml' });
+    response.end(
+      `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>${CALLER_ARN}</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`,
+    );
   }
 
   /** The form of an answer: https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { BackendName } from '../../../src/keys/backend-names.ts';
-import { domainEntry } from '../../../src/keys/create-keys.ts';
+import { domainEntry } from '../../../src/keys/import/take-over.ts';
 import { keyAlgorithmNamed } from '../../../src/keys/key-algorithm.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
 import { recordValue } from '../../../src/keys/key-record.ts';

@@ -1,66 +1,100 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { revealKeys } from '../../../src/cli/keys-reveal.ts';
-import { type KeyringAccess, keyringAccess } from '../../../src/keys/keyring-access.ts';
-import {
-  addKeys,
-  type KeyringPlace,
-  makeKeyringPlace,
-  removeKeyringPlace,
-} from '../../support/keyring.ts';
-import { ManualClock } from '../../support/manual-clock.ts';
+import type { RotationSetting } from '../../../src/config/config.ts';
+import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
+import { habits, runKeys } from '../../support/lifecycle-cli.ts';
+import { LifecycleLab } from '../../support/lifecycle-lab.ts';
 
-describe('--reveal', () => {
-  let place: KeyringPlace;
-  let access: KeyringAccess;
-  const clock = new ManualClock(Date.parse('2026-11-25T09:00:00Z'));
+describe('keys revoke --reveal', () => {
+  let lab: LifecycleLab;
+  let rotation: RotationSetting;
+  let directory: string;
 
   beforeEach(async () => {
-    place = await makeKeyringPlace();
-    access = keyringAccess(place, clock);
-    await addKeys(access, 'example.com', ['ed25519', 'ed25519']);
-    const revokedAt = new Date(clock.wallMs()).toISOString();
-    await access.store.change(async ({ domains }) => {
-      const entry = domains.get('example.com')!;
-      const keys = entry.keys.map((key) => ({ ...key, state: 'revoked', revokedAt }) as const);
-      return { domain: { ...entry, keys }, result: undefined };
-    });
+    lab = new LifecycleLab();
+    directory = path.join(await mkdtemp(path.join(tmpdir(), 'waxseal-reveal-')), 'revealed');
+    rotation = { ...habits, reveal: directory };
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048', '--ttl', '7200');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.clock.advance(8 * DAY_MS);
   });
-  afterEach(async () => await removeKeyringPlace(place));
+  afterEach(async () => await rm(path.dirname(directory), { recursive: true }));
 
-  async function reveal(directory: string, json = false) {
-    let out = '';
-    const stdout = (text: string) => {
-      out += text;
-    };
-    const nothing = () => {};
-    const loadConfig = () => Promise.reject(new Error('not loaded here'));
-    const context = { stdout, stderr: nothing, isTty: false, loadConfig, setExitCode: nothing };
-    const selectors = ['wx202611e1', 'wx202611e2'];
-    const code = await revealKeys({ context, access, json }, 'example.com', selectors, directory);
-    return { code, out };
-  }
+  const keys = async (...args: readonly string[]) => await runKeys(lab, rotation, args);
+  const files = async () => await readdir(directory).catch(() => []);
 
-  it('says until when it waits, then where the keys are', async () => {
-    const directory = path.join(place.root, 'revealed');
-    const early = await reveal(directory);
-    assert.equal(early.code, 4);
-    assert.match(early.out, /e1: caches may hold its record until 2026-11-25T10:00:00\.000Z\n/);
-    clock.advance(3_600_000);
-    const done = await reveal(directory, true);
-    assert.equal(done.code, 0);
-    assert.deepEqual(
-      JSON.parse(done.out).revealed.map(({ kind }: { kind: string }) => kind),
-      ['revealed', 'revealed'],
+  it('waits for the TTL after the withdrawal was seen, then makes the key public', async () => {
+    const early = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(early.code, 4, early.err);
+    assert.match(early.out, /wx202611r1: revoked\n/);
+    assert.match(
+      early.err,
+      /wx202611r1: not revealed: caches may hold its record until 2026-12-01T11:00/,
     );
-    assert.deepEqual(await readdir(directory), [
-      'wx202611e1.example.com.pem',
-      'wx202611e2.example.com.pem',
+    lab.clock.advance(7_199_000);
+    assert.equal((await keys('revoke', 'example.com', '--reveal', '--json')).code, 4);
+    assert.deepEqual(await files(), []);
+    lab.clock.advance(1000);
+    const done = await keys('revoke', 'example.com', '--reveal', '--json');
+    assert.equal(done.code, 0, done.err);
+    const file = path.join(directory, 'wx202611r1.example.com.pem');
+    assert.deepEqual(JSON.parse(done.out).revealed, [
+      { selector: 'wx202611r1', kind: 'revealed', file },
     ]);
+    const revealed = createPublicKey(createPrivateKey(await readFile(file)));
+    const { publicKey } = lab.entry().keys[0]!;
+    const spki = revealed.export({ type: 'spki', format: 'der' });
+    assert.equal(spki.toString('base64'), publicKey);
+    assert.equal((await stat(file)).mode & 0o777, 0o644);
+    assert.match((await keys('history')).out, /revealed {2}example\.com {2}wx202611r1 /);
   });
 
-  it('is refused where it is off', async () => {
-    await assert.rejects(reveal(''), { code: 'key-reveal-off' });
+  it('counts the TTL from when every server shows the empty p=, not from the revocation', async () => {
+    lab.hidden.add('wx202611r1._domainkey.example.com');
+    assert.equal((await keys('revoke', 'example.com')).code, 4);
+    lab.clock.advance(DAY_MS);
+    const unseen = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(unseen.code, 3);
+    assert.match(unseen.err, /not revealed: .*the empty p= was not seen on all name servers yet/);
+    lab.hidden.clear();
+    assert.equal((await keys('revoke', 'example.com', '--reveal')).code, 4);
+    lab.clock.advance(7_200_000);
+    assert.equal((await keys('revoke', 'example.com', '--reveal')).code, 0);
+    assert.equal((await files()).length, 1);
+  });
+
+  it('counts the longest TTL that the record ever had', async () => {
+    const name = 'wx202611r1._domainkey.example.com';
+    const record = { name, type: 'TXT', ttlS: 86_400, value: 'v=DKIM1; p=' } as const;
+    const [first] = lab.journal;
+    const adopted = { event: 'record-adopted', domain: 'example.com', record };
+    lab.journal.push({ ...first!, selector: 'wx202611r1', ...adopted });
+    await keys('revoke', 'example.com');
+    lab.clock.advance(7_200_000);
+    assert.equal((await keys('revoke', 'example.com', '--reveal')).code, 4);
+    lab.clock.advance(86_400_000 - 7_200_000);
+    assert.equal((await keys('revoke', 'example.com', '--reveal')).code, 0);
+  });
+
+  it('is refused where it is off, before anything is revoked', async () => {
+    rotation = habits;
+    const off = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(off.code, 3);
+    assert.match(off.err, /not revealed here\nhint: set keys\.rotation\.reveal to a directory/);
+    assert.equal(lab.states().wx202611r1, 'retiring');
+  });
+
+  it('refuses a key that its back end never gives out, and says so', async () => {
+    await keys('revoke', 'example.com');
+    lab.clock.advance(DAY_MS);
+    lab.givesOut = false;
+    const refused = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(refused.code, 3);
+    assert.match(refused.err, /the back end file never gives a private key out\nhint: /);
+    assert.deepEqual(await files(), []);
   });
 });

@@ -33,7 +33,7 @@ describe('keys commands of a rotation', () => {
     lab.clock.advance(200 * DAY_MS);
     const second = await keys('rotate', 'example.com');
     assert.equal(second.code, 0, second.err);
-    assert.match(second.out, /next: example\.com: revoke wx202611r1: 2027-06-17 /);
+    assert.match(second.out, /next: example\.com: revoke wx202611r1, wx202611e1: 2027-06-17 /);
     lab.clock.advance(2 * DAY_MS);
     assert.match((await keys('rotate', 'example.com')).out, /wx202611r1 is still retiring/);
     await keys('rotate', 'example.com', '--again');
@@ -59,9 +59,14 @@ describe('keys commands of a rotation', () => {
 
   it('rotate hands the record to a person where nobody else writes it', async () => {
     lab.byHand = true;
-    const { code, out } = await keys('rotate', 'example.com', '--step');
+    lab.hidden.add(name('wx202611r1'));
+    const { code, out, err } = await keys('rotate', 'example.com', '--step');
     assert.equal(code, 4);
-    assert.ok(out.includes(name('wx202611r1')), out);
+    assert.equal(out.split(name('wx202611r1')).length, 2, 'once, with line ends');
+    assert.doesNotMatch(err, /TXT/);
+    // Without --step somebody looks on while it waits.
+    const waits = await keys('rotate', 'other.example');
+    assert.match(waits.err, /^other\.example: .*\n.*wx202611r1\._domainkey\.other\.example/m);
   });
 
   it('rotate tells a publisher that failed from one that found something in the way', async () => {
@@ -73,7 +78,12 @@ describe('keys commands of a rotation', () => {
     lab.zone.set(name('wx202611r1'), { value: 'v=DKIM1; p=AAAA', ttlS: 60 });
     const refused = await keys('rotate', 'example.com', '--step');
     assert.equal(refused.code, 3);
-    assert.match(refused.err, /did not write: v=DKIM1; p=AAAA\nhint: /);
+    assert.match(
+      refused.err,
+      /did not write: v=DKIM1; p=AAAA\nhint: .*"waxseal keys abort example/,
+    );
+    // It was meant to be written before, and never was.
+    assert.match(refused.err, /hint: \S+: it was not written here/);
     assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=DKIM1; p=AAAA');
   });
 
@@ -84,7 +94,10 @@ describe('keys commands of a rotation', () => {
     }
     lab.clock.advance(180 * DAY_MS);
     const plan = await keys('rotate', '--due', '--dry-run', '--max', '2');
-    assert.deepEqual(plan.out.match(/^\w\.example: create: due now$/gm)?.length, 2);
+    assert.deepEqual(
+      plan.out.match(/^\w\.example: create rsa2048, ed25519: due now$/gm)?.length,
+      2,
+    );
     lab.publisherFails = true;
     const limit = ['--stop-after-failures', '2'];
     const stopped = await keys('rotate', '--due', '--step', '--json', ...limit);
@@ -95,7 +108,7 @@ describe('keys commands of a rotation', () => {
       .map((line) => JSON.parse(line));
     assert.equal(lines.length, 3);
     assert.equal(lines[0].domain, 'a.example');
-    assert.deepEqual(lines[2].summary, { taken: 2, failed: 2, left: 2, stopped: true });
+    assert.deepEqual(lines[2].summary, { taken: 2, failed: 2, waiting: 0, left: 2, stopped: true });
     lab.publisherFails = false;
     const some = await keys('rotate', '--due', '--step', '--max', '3', '--concurrency', '2');
     assert.equal(some.code, 0, some.err);
@@ -171,6 +184,20 @@ describe('keys commands of a rotation', () => {
     );
   });
 
+  it('publish --selector writes a record again that was lost, and no other', async () => {
+    await keys('rotate', 'example.com');
+    const record = lab.zone.get(name('wx202611r1'))!;
+    lab.zone.delete(name('wx202611r1'));
+    assert.match((await keys('publish', 'example.com')).out, /nothing to do: .*--selector/);
+    const again = await keys('publish', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(again.code, 0, again.err);
+    assert.deepEqual(lab.zone.get(name('wx202611r1')), record);
+    assert.equal(lab.states().wx202611r1, 'active');
+    lab.zone.set(name('wx202611r1'), { value: 'v=spf1', ttlS: 60 });
+    assert.equal((await keys('publish', 'example.com', '--selector', 'wx202611r1')).code, 3);
+    assert.equal(lab.zone.get(name('wx202611r1'))?.value, 'v=spf1');
+  });
+
   it('publish takes a record over only when told, and only an exact one', async () => {
     await keys('create', 'example.com', '--algorithm', 'rsa2048');
     lab.zone.set(name('wx202611r1'), { value: recordValue(lab.entry().keys[0]!), ttlS: 60 });
@@ -199,6 +226,28 @@ describe('keys commands of a rotation', () => {
     assert.doesNotMatch((await keys('status', '--no-dns')).out, /seen/);
   });
 
+  it('status asks about no further domains when nobody reads on', async () => {
+    for (let n = 0; n < 20; n += 1) lab.put({ ...lab.entry(`d${n}.example`), keys: [] });
+    await keys('create', 'd0.example');
+    const { seen } = lab;
+    lab.seen = (...args) => {
+      lab.interrupt();
+      return seen.apply(lab, args);
+    };
+    const { out } = await keys('status');
+    assert.equal(out.match(/^d\d+\.example +(?:wx\w+r1|\(no keys\))/gm)?.length, 8);
+  });
+
+  it('status shows no private half, not even encrypted', async () => {
+    await keys('create', 'example.com', '--algorithm', 'ed25519');
+    const entry = lab.entry();
+    const material = { ciphertext: 'AQIDAHhx', sealed: 'V1NLMQ', wrappingKey: 'arn:aws:kms:x' };
+    lab.put({ ...entry, keys: entry.keys.map((key) => ({ ...key, material })) });
+    const { out } = await keys('status', '--json');
+    assert.doesNotMatch(out, /AQIDAHhx|V1NLMQ/);
+    assert.match(out, /"wrappingKey":"arn:aws:kms:x"/);
+  });
+
   it('status --watch looks again and again', async () => {
     await keys('rotate', 'example.com');
     let looks = 0;
@@ -209,7 +258,7 @@ describe('keys commands of a rotation', () => {
     };
     const { out } = await keys('status', '--watch');
     assert.equal(out.match(/^DOMAIN/gm)?.length, 2);
-    assert.match(out, /wx202611r1 .*seen \(1 of 1 servers\)[\s\S]*wx202611r1 .*not-yet \(0 of 1/);
+    assert.match(out, /wx202611r1 .*seen \(1 of 1 server\)[\s\S]*wx202611r1 .*not-yet \(0 of 1/);
   });
 
   it('history shows one domain or all', async () => {

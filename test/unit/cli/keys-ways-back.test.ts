@@ -123,6 +123,40 @@ describe('keys commands that go back', () => {
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
   });
 
+  it('emergency says what DNS does not show yet, and looks again when it is said again', async () => {
+    await keys('rotate', 'example.com');
+    lab.hidden.add(name('wx202611r1'));
+    const slow = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(slow.code, 4);
+    assert.match(slow.err, /revoked and disabled, but not every server shows the withdrawal yet/);
+    assert.match(slow.out, /forgeries made with the key still pass/);
+    lab.hidden.clear();
+    const seen = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(seen.code, 0, seen.err);
+    assert.notEqual(lab.entry().keys[0]?.revokedAt, undefined);
+    assert.equal((await keys('emergency', 'example.com', '--reason', 'stolen')).code, 3);
+  });
+
+  it('emergency hands the records to a person who has to empty them: 3 until they are', async () => {
+    await keys('rotate', 'example.com');
+    lab.byHand = true;
+    const open = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(open.code, 3);
+    assert.match(open.out, /wx202611r1\._domainkey\.example\.com TXT v=DKIM1; k=rsa; p=$/m);
+    assert.match(
+      open.err,
+      /emptying their records is left to you: .*\nhint: put the records into DNS/,
+    );
+    for (const [type, family] of [
+      ['r1', 'rsa'],
+      ['e1', 'ed25519'],
+    ] as const) {
+      lab.zone.set(name(`wx202611${type}`), { value: `v=DKIM1; k=${family}; p=`, ttlS: 60 });
+    }
+    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(done.code, 0, done.err);
+  });
+
   it('emergency of the RSA key alone does not leave Ed25519 alone, unless forced', async () => {
     for (const [more, state] of [
       [[], 'retiring'],

@@ -25,13 +25,23 @@ interface RecordJson {
   readonly zoneLine: string;
 }
 
+/** The server is both the authority of the zone and the resolver. */
+const ZONE = {
+  'example.com': { NS: ['ns.example.com'] },
+  'ns.example.com': { A: ['127.0.0.1'] },
+};
+
+function hints({ server }: FakeDns) {
+  return [{ zone: 'example.com', servers: [server] }];
+}
+
 describe('keys commands', () => {
   let place: KeyringPlace;
   let dns: FakeDns;
 
   beforeEach(async () => {
     place = await makeKeyringPlace();
-    dns = await startDns();
+    dns = await startDns(ZONE, { negativeTtlS: 0 });
   });
   afterEach(async () => {
     await dns.close();
@@ -42,7 +52,7 @@ describe('keys commands', () => {
     return await runWith(
       async () => ({
         keys: place,
-        dns: { servers: [dns.server], timeoutMs: 2000, attempts: 2 },
+        dns: { servers: [dns.server], timeoutMs: 2000, attempts: 2, hints: hints(dns) },
       }),
       args,
     );
@@ -63,19 +73,17 @@ describe('keys commands', () => {
     );
     assert.match(created.out, /waxseal keys activate example\.com/);
     const early = await keys('activate', 'example.com');
-    assert.equal(early.code, 3);
-    assert.match(
-      early.err,
-      /there is no TXT record\n {2}expected: v=DKIM1; k=rsa; h=sha256; p=MII/,
-    );
+    assert.equal(early.code, 4);
+    assert.match(early.err, /ns\.example\.com \(127\.0\.0\.1\): absent, there is no TXT record/);
+    assert.match(early.err, /hint: "waxseal keys export-dns example\.com" prints the records/);
     assert.match(
       (await keys('list')).out,
-      /example\.com {2}wx\d{6}r1 {2}rsa2048 {4}file {5}created/,
+      /example\.com {2}wx\d{6}r1 {2}rsa2048 {4}file {5}published/,
     );
     await publish();
     const active = await keys('activate', 'example.com');
     assert.equal(active.code, 0, active.err);
-    assert.match(active.out, /wx\d{6}e1 {2}active/);
+    assert.match(active.out, /wx\d{6}r1, wx\d{6}e1: active\n/);
     assert.match((await keys('activate', 'example.com')).out, /nothing to do/);
     assert.match((await keys('list', 'example.com')).out, /rsa2048 {4}file {5}active/);
   });
@@ -87,10 +95,10 @@ describe('keys commands', () => {
       ['rsa2048', 'ed25519'],
     );
     const refused = await keys('activate', 'example.com', '--json');
-    assert.equal(refused.code, 3);
+    assert.equal(refused.code, 4);
     const activation = JSON.parse(refused.out);
-    assert.equal(activation.outcome, 'not-seen');
-    assert.equal(activation.checks[0].verdict, 'absent');
+    assert.equal(activation.outcome, 'waiting');
+    assert.match(activation.why, /absent, there is no TXT record/);
     const listed = JSON.parse((await keys('list', '--json')).out);
     assert.equal(listed.domains[0].domain, 'example.com');
     const failed = await keys('dns', 'other.example', '--json');
@@ -182,8 +190,8 @@ describe('keys commands', () => {
     const { out } = await keys('dns', 'example.com', '--json');
     for (const record of recordsOf(out)) dns.fault(record.name, 'servfail');
     const refused = await keys('activate', 'example.com');
-    assert.equal(refused.code, 3);
-    assert.match(refused.err, /DNS gave no answer/);
+    assert.equal(refused.code, 4);
+    assert.match(refused.err, /it answers SERVFAIL/);
     const forced = await keys('activate', 'example.com', '--force');
     assert.equal(forced.code, 0);
     assert.match(forced.err, /warning: wx\d{6}r1\._domainkey\.example\.com: DNS gave no answer/);
@@ -255,6 +263,16 @@ describe('keys commands', () => {
     assert.deepEqual(others, []);
     assert.equal(orphan.domain, 'other.example');
     assert.match(orphan.selector, /^wx\d{6}e1$/);
+  });
+
+  it('list what a killed first creation left, where no key is in the keyring yet', async () => {
+    await keys('create', 'example.com', '--algorithm', 'ed25519');
+    const manifest = path.join(place.dir, 'keyring.yaml');
+    await writeFile(manifest, 'version: 1\ngeneration: 9\ndomains: {}\n');
+    const { code, out } = await keys('orphans', '--json');
+    assert.equal(code, 3);
+    assert.deepEqual(JSON.parse(out).backends, ['file']);
+    assert.equal(JSON.parse(out).orphans[0].domain, 'example.com');
   });
 
   const mistakes: readonly (readonly string[])[] = [

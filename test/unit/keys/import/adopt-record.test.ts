@@ -121,7 +121,7 @@ describe('import with --adopt-record', () => {
       {
         at: '2026-11-25T09:00:00.000Z',
         caller: 'operator',
-        command: 'import',
+        command: 'keys import',
         event: 'record-adopted',
         domain: 'example.test',
         selector: 'mail',
@@ -199,6 +199,12 @@ describe('import with --adopt-record', () => {
       }
       standing = standingAt([one, other], 200);
       assert.equal((await standing('mail._domainkey.example.test')).kind, 'one');
+      // An IPv6 address that this machine has no way to reach says nothing.
+      const out = { address: '2001:db8::3', port: 53 };
+      const hints = [{ zone: 'example.test', servers: [one, out] }];
+      const limits = { clock, timeoutMs: 200, attempts: 1, hasIpv6: false };
+      const withoutIpv6 = authoritativeRecords({ hints, ...limits });
+      assert.equal((await withoutIpv6('mail._domainkey.example.test')).kind, 'one');
       other.set('mail._domainkey.example.test', 'TXT', [['v=DKIM1; p=']]);
       await assert.rejects(adopt('mail'), /do not agree/);
       other.fault('mail._domainkey.example.test', 'refused');

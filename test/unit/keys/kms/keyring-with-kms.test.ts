@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { BackendName } from '../../../../src/keys/backend-names.ts';
-import { domainEntry } from '../../../../src/keys/create-keys.ts';
+import { domainEntry } from '../../../../src/keys/import/take-over.ts';
 import type { KeyState } from '../../../../src/keys/key-state.ts';
 import { type Keyring, loadKeyring } from '../../../../src/keys/keyring.ts';
 import { KeyringHolder } from '../../../../src/keys/keyring-holder.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { stsCaller } from '../../../../src/keys/lifecycle/sts-caller.ts';
+import { stsCaller, stsPlace } from '../../../../src/keys/lifecycle/sts-caller.ts';
 
 const ARN = 'arn:aws:sts::111122223333:assumed-role/waxseal-operator/me';
 const ANSWER = `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -55,5 +55,18 @@ describe('the caller that AWS names', () => {
     assert.equal(await ask(15_000), undefined);
     answer = undefined;
     assert.equal(await ask(50), undefined);
+  });
+
+  it('is asked for where KMS is at home, and at the address of an emulator', () => {
+    const regions = ['eu-west-1', 'eu-central-1'];
+    const at = (...endpoints: string[]) => stsPlace({ regions, endpoints });
+    assert.deepEqual(at(), { region: 'eu-west-1' });
+    assert.deepEqual(at('https://vpce-1.kms.eu-west-1.vpce.amazonaws.com'), {
+      region: 'eu-west-1',
+    });
+    const emulator = 'http://127.0.0.1:4566';
+    assert.deepEqual(at(emulator), { region: 'eu-west-1', endpoint: emulator });
+    assert.deepEqual(at(`eu-central-1=${emulator}`), { region: 'eu-west-1' });
+    assert.deepEqual(stsPlace(undefined), { region: undefined });
   });
 });

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { KeyBackend } from './backend.ts';
-import type { KeyAlgorithm } from './key-algorithm.ts';
-import { datedSelector, fitsInDns } from './key-name.ts';
-import type { KeyringAccess } from './keyring-access.ts';
-import type { KeyringSnapshot } from './keyring-store.ts';
-import { KeysRefusal } from './keys-error.ts';
-import type { ManifestDomain, ManifestKey } from './manifest.ts';
+import type { KeyBackend } from '../../src/keys/backend.ts';
+import { type AddedKeys, domainEntry } from '../../src/keys/import/take-over.ts';
+import type { KeyAlgorithm } from '../../src/keys/key-algorithm.ts';
+import { datedSelector, fitsInDns } from '../../src/keys/key-name.ts';
+import type { KeyringAccess } from '../../src/keys/keyring-access.ts';
+import { KeysRefusal } from '../../src/keys/keys-error.ts';
+import type { ManifestDomain, ManifestKey } from '../../src/keys/manifest.ts';
 
 export interface CreateKeysRequest {
   /** A-labels, lower case; see `toSigningDomain`. */
@@ -18,15 +18,9 @@ export interface CreateKeysRequest {
   readonly ttlS: number;
 }
 
-export interface AddedKeys {
-  readonly domain: ManifestDomain;
-  readonly added: readonly ManifestKey[];
-  readonly warnings: readonly string[];
-}
-
 /**
- * Makes keys in state `created`: they sign nothing until they are activated. Makes the master key
- * too if there is none and nothing was encrypted yet.
+ * Makes keys in state `created`, without journal and lease, for tests of what comes after. Makes the
+ * master key too if there is none and nothing was encrypted yet.
  *
  * @throws KeysError, KeysRefusal `key-name-too-long`
  */
@@ -48,11 +42,6 @@ export async function createKeys(
     };
     return { domain, result: { domain, added, warnings: backend.warnings } };
   });
-}
-
-/** The domain's entry, or an empty one. */
-export function domainEntry(current: KeyringSnapshot, domain: string): ManifestDomain {
-  return current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
 }
 
 async function createKey(
