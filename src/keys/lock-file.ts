@@ -40,6 +40,9 @@ interface Owner {
 }
 
 const RETRY_MS = 50;
+/** Looks for a lock of ours that is not in its place, and the time between two of them. */
+const LOOKS = 3;
+const LOOK_MS = 20;
 
 /**
  * Takes the lock.
@@ -61,7 +64,10 @@ export async function acquireLock(file: string, options: LockOptions): Promise<L
     if (holder === undefined) {
       if (await tryCreate(file, owner)) return heldLock(file, owner.token);
     } else if (holder !== 'unreadable' && (await isDead(holder))) {
-      await takeAway(file, holder);
+      // It may have released the lock and ended since, and the lock be another one's by now.
+      const still = await readOwner(file);
+      const isLeft = still !== undefined && still !== 'unreadable' && still.token === holder.token;
+      if (isLeft) await takeAway(file, holder);
     } else {
       if (clock.monotonicMs() >= deadline) throw locked(file, holder);
       await sleep(RETRY_MS); // not the clock's timer, which would let the process end here
@@ -96,7 +102,10 @@ function heldLock(file: string, token: string): Lock {
       );
     },
     release: async () => {
-      if (await isOurs()) await unlink(file);
+      for (let look = 1; look <= LOOKS; look += 1) {
+        if (await isOurs()) return await unlink(file);
+        if (look < LOOKS) await sleep(LOOK_MS); // moved aside by mistake, it is put back
+      }
     },
   };
 }

@@ -39,6 +39,8 @@ const MANIFEST_NAME = /^[^.].*\.ya?ml$/;
 const DIRECTORY_MODE = 0o750;
 const FILE_MODE = 0o640;
 const LOCK_WAIT_MS = 15_000;
+/** At a change whose lock was taken away before anything was written. */
+const MAX_ATTEMPTS = 5;
 /** Manifest files; a guard against a directory that is none of ours. */
 const MAX_FILES = 20_000;
 /**
@@ -76,7 +78,21 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     );
   }
 
+  /** Where somebody took the lock of a dead writer for ours, the change is made again. */
   async change<Result>(
+    edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+  ): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#changeOnce(edit);
+      } catch (error) {
+        const isLost = error instanceof KeysError && error.code === 'keyring-lock-lost';
+        if (!isLost || attempt === MAX_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #changeOnce<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
     const lock = await this.#lock();
