@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
-import { withKeys } from '../../src/keys/lifecycle/key-changes.ts';
-import type { ManifestKey } from '../../src/keys/manifest.ts';
 import type { Ended } from '../support/cli-place.ts';
 import { requirePeer } from '../support/peers.ts';
 import { type KillPoint, RotationLab, ZONE } from '../support/rotation-lab.ts';
 import { zoneHistory, zoneTexts } from '../support/zone-history.ts';
-
-const DAY_MS = 86_400_000;
 
 const disk = (nth: number): KillPoint => ({ kind: 'disk', nth });
 const dns = (nth: number, when: 'before' | 'after'): KillPoint => ({ kind: 'dns', nth, when });
@@ -122,15 +118,6 @@ describe('a rotation that is killed, with KMS and a real BIND', function () {
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
   }
 
-  /** Lets time pass for the keys of a domain: nobody can wait for it. */
-  async function age(domain: string, field: keyof ManifestKey, days: number): Promise<void> {
-    const time = new Date(Date.now() - days * DAY_MS).toISOString();
-    await lab.place.edit(domain, (entry) => {
-      const old = entry.keys.filter((key) => key[field] !== undefined).map((key) => key.selector);
-      return withKeys(entry, old, () => ({ [field]: time }));
-    });
-  }
-
   function assertKilled({ signal, stderr }: Ended, row: Row, point: KillPoint): void {
     assert.equal(signal, 'SIGKILL', `${JSON.stringify([row.backend, point])} ${stderr}`);
   }
@@ -173,7 +160,7 @@ describe('a rotation that is killed, with KMS and a real BIND', function () {
       const args = ['keys', 'rotate', row.domain, '--step'];
       const first = await lab.place.run([...args, '--backend', row.backend]);
       assert.equal(first.code, 0, first.stderr);
-      await age(row.domain, 'activatedAt', 200);
+      await lab.age(row.domain, 'activatedAt', 200);
       assertKilled(await lab.killed(args, row.rotate), row, row.rotate);
       const again = await lab.place.run(args);
       assert.equal(again.code, 0, again.stderr);
@@ -194,7 +181,7 @@ describe('a rotation that is killed, with KMS and a real BIND', function () {
 
   it('killed while it withdraws the old keys', async () => {
     await forEachRow(async (row) => {
-      await age(row.domain, 'retiringSince', 10);
+      await lab.age(row.domain, 'retiringSince', 10);
       const args = ['keys', 'revoke', row.domain];
       assertKilled(await lab.killed(args, row.revoke), row, row.revoke);
     });
@@ -218,7 +205,7 @@ describe('a rotation that is killed, with KMS and a real BIND', function () {
 
   it('killed while it destroys the old keys', async () => {
     await forEachRow(async (row) => {
-      await age(row.domain, 'revokedAt', 31);
+      await lab.age(row.domain, 'revokedAt', 31);
       const args = ['keys', 'destroy', row.domain, '--reason', 'old'];
       assertKilled(await lab.killed(args, row.destroy), row, row.destroy);
     });

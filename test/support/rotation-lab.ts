@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import type { RecordChange } from '../../src/keys/dns/publisher.ts';
+import { publisherFor } from '../../src/keys/dns/publishers.ts';
+import { withKeys } from '../../src/keys/lifecycle/key-changes.ts';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
-import { type Bind, type BindOptions, startBind } from './bind.ts';
+import { type Bind, type BindOptions, type BindZones, startBind } from './bind.ts';
 import { CliPlace, type Ended, type RunOptions } from './cli-place.ts';
 import { FakeKms } from './kms/fake-kms.ts';
 import { KMS_ENVIRONMENT } from './kms/kms-lab.ts';
@@ -60,11 +64,15 @@ export class RotationLab {
   }
 
   /** @param named path of the program, see `requirePeer` */
-  static async start(named: string, options: BindOptions = {}): Promise<RotationLab> {
+  static async start(
+    named: string,
+    options: BindOptions = {},
+    zones: BindZones = {},
+  ): Promise<RotationLab> {
     const { name: _, statement, zoneStatements } = makeUpdateKey();
     // Without a negative TTL no cache has to be waited for.
     const bindOptions = { ttlS: 0, statements: statement, zoneStatements, ...options };
-    const bind = await startBind(named, { [ZONE]: '' }, bindOptions);
+    const bind = await startBind(named, { [ZONE]: '', ...zones }, bindOptions);
     const kms = await FakeKms.start([REGION]);
     const place = await CliPlace.make({
       ...KMS_ENVIRONMENT,
@@ -116,11 +124,6 @@ export class RotationLab {
     }
   }
 
-  /** Signing keys in KMS that are not on their way out. */
-  get liveKeys(): readonly { readonly selector: string; readonly state: string }[] {
-    return this.signingKeys.filter(({ state }) => state !== 'PendingDeletion');
-  }
-
   /** Signing keys in KMS, with what their tags say. */
   get signingKeys() {
     return this.kms.account.keysIn(REGION).flatMap(({ usage, arn, state, tags }) => {
@@ -130,9 +133,22 @@ export class RotationLab {
     });
   }
 
-  /** The key of a domain with a selector. */
-  async key(domain: string, selector: string): Promise<ManifestKey | undefined> {
-    return (await this.place.entry(domain)).keys.find((key) => key.selector === selector);
+  /** Lets time pass for the keys of a domain that have a time there: nobody can wait for it. */
+  async age(domain: string, field: keyof ManifestKey, days: number): Promise<void> {
+    const time = new Date(Date.now() - days * 86_400_000).toISOString();
+    await this.place.edit(domain, (entry) => {
+      const old = entry.keys.filter((key) => key[field] !== undefined).map((key) => key.selector);
+      return withKeys(entry, old, () => ({ [field]: time }));
+    });
+  }
+
+  /** Changes a record as somebody else does who holds the TSIG key. */
+  async changeRecord(change: Omit<RecordChange, 'type'>): Promise<void> {
+    const publishers = [this.#publisher(this.bind.port)];
+    const publisher = publisherFor(ZONE, { publishers, clock: systemClock });
+    const result = await publisher.apply([{ type: 'TXT', ...change }]);
+    publisher.close();
+    if (result.kind !== 'written') throw new Error(JSON.stringify(result));
   }
 
   async stop(): Promise<void> {
@@ -144,7 +160,7 @@ export class RotationLab {
   #publisher(port: number) {
     return {
       domains: ['*'],
-      kind: 'rfc2136',
+      kind: 'rfc2136' as const,
       server: `127.0.0.1:${port}`,
       keyName: KEY_NAME,
       keyFile: this.#keyFile,

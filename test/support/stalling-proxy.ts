@@ -16,6 +16,8 @@ export interface StallingProxy {
   readonly port: number;
   /** How many such requests there were. */
   readonly seen: number;
+  /** Cuts all connections; new ones are served. */
+  cut(): void;
   close(): Promise<void>;
 }
 
@@ -55,6 +57,9 @@ export async function stallingProxy(
       else onStall();
     });
   });
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
@@ -62,10 +67,11 @@ export async function stallingProxy(
     get seen() {
       return seen;
     },
+    cut,
     close: async () => {
       const closed = once(server, 'close');
       server.close();
-      for (const socket of sockets) socket.destroy();
+      cut();
       await closed;
     },
   };

@@ -1,4 +1,5 @@
 import type { ManifestDomain } from '../manifest.ts';
+import { EmergencyWatch } from './emergency-watch.ts';
 import { isoTime } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
@@ -49,8 +50,19 @@ export async function advance(
   const outcomes: StepOutcome[] = [];
   const tried = new Set<string>();
   let overtaken = 0;
+  // Steps without waits take seconds, and the lease is taken away from the one that writes.
+  const watch =
+    options.mode === 'to-active'
+      ? await EmergencyWatch.begin(work.access, start.domain)
+      : undefined;
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const stopped = await watch?.stop();
+    if (stopped !== undefined) {
+      const { domain } = entry;
+      outcomes.push({ domain, step: 'rotate', selectors: [], result: stopped, entry, notes: [] });
+      break;
+    }
     if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
     const steps = (await stepsNow(work, entry)).filter(
       ({ step }) => options.mode === 'step' || FRESH_STEPS.has(step),
