@@ -3,11 +3,12 @@ import type { KeyAlgorithm } from '../keys/key-algorithm.ts';
 import type { Advance, AdvanceOptions } from '../keys/lifecycle/advance.ts';
 import type { StepWishes } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
+import type { IgnoredServersOptions } from './keys-ignored-servers.ts';
 import type { LifecycleRun } from './keys-lifecycle.ts';
 import { exitCodeOf, nextJson, nextText, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 /** Options of `keys rotate`. */
-export interface RotateOptions {
+export interface RotateOptions extends IgnoredServersOptions {
   readonly step: boolean;
   readonly due: boolean;
   readonly again: boolean;

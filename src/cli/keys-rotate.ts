@@ -6,6 +6,12 @@ import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
 import { algorithmArgument } from './keys-create.ts';
 import {
+  addIgnoredServers,
+  ignoredServers,
+  noteIgnoredServers,
+  requireReason,
+} from './keys-ignored-servers.ts';
+import {
   countArgument,
   durationArgument,
   type LifecycleRun,
@@ -36,6 +42,8 @@ job, does that when it is due. It may be killed at any point and run again; twen
 steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
 canary; the others only after one has gone well. --max spreads the work over several runs.
 
+--ignore-server ADDRESS leaves a name server out that is known to be broken; the reason goes into the journal.
+
 Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 a step is left to you (the message says
 what to do), 4 waiting: not seen in DNS yet, or not due
 `;
@@ -44,7 +52,7 @@ const DEFAULT_TIMEOUT_MS = 7_200_000;
 
 /** `keys rotate [DOMAIN]` */
 export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const rotateCommand = parent
     .command('rotate')
     .summary('new keys for a domain, all the way; or all that is due')
     .description('Rotates the keys of a domain, or takes the steps that are due for all domains.')
@@ -70,7 +78,8 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       'with --due: begin no more domains then',
       countArgument,
       5,
-    )
+    );
+  addIgnoredServers(rotateCommand)
     .option('--dry-run', 'say what would be done, and do nothing', false)
     .option('--json', 'print JSON; with --due one object a line', false)
     .addHelpText('after', HELP)
@@ -78,6 +87,10 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
       if ((domain === undefined) !== options.due) {
         command.error('error: name a domain, or say --due for all that need it');
       }
+      if (options.due && options.ignoreServer.length > 0) {
+        command.error("error: option '--ignore-server' is for a named domain");
+      }
+      requireReason(command, options);
       const named = { json: options.json, command: 'keys rotate', mayBeEmpty: !options.due };
       await runLifecycleCommand(context, parts, named, async (run) =>
         domain === undefined
@@ -96,6 +109,7 @@ async function rotateOne(
   const sinceMs = run.access.clock.wallMs();
   const work = run.work(domain, {
     ...rotateWishes(options),
+    seen: ignoredServers(options),
     wish: { kind: 'asked', sinceMs, again: options.again },
   });
   if (options.dryRun) {
@@ -104,6 +118,7 @@ async function rotateOne(
     else for (const step of steps) run.context.stdout(`${nextText(domain, step)}\n`);
     return EXIT.ok;
   }
+  await noteIgnoredServers(run, domain, options);
   const advanced = await advance(work, entry, advanceOptions(options));
   if (run.json) run.context.stdout(jsonText(advanceJson(domain, advanced)));
   else writeAdvance(run, domain, advanced, options.step);

@@ -1,5 +1,4 @@
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
-import { note } from '../keys/lifecycle/lifecycle-access.ts';
 import { daysText } from '../keys/lifecycle/policy.ts';
 import type { StepOutcome } from '../keys/lifecycle/step-outcome.ts';
 import type { StepWork } from '../keys/lifecycle/step-work.ts';
@@ -14,10 +13,16 @@ import {
   writeWarnings,
 } from './keys-command.ts';
 import {
+  addIgnoredServers,
+  type IgnoredServersOptions,
+  ignoredServers,
+  noteIgnoredServers,
+  requireReason,
+} from './keys-ignored-servers.ts';
+import {
   durationArgument,
   entryOf,
   type LifecycleRun,
-  reasonArgument,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
 import { exitCodeOf, outcomeJson, timeText, writeOutcome } from './keys-step-report.ts';
@@ -33,11 +38,9 @@ Exit codes: 0 seen (or nothing to do), 1 failed, 2 wrong command line or configu
 else, 4 not seen everywhere yet: the message says what is missing where
 `;
 
-interface VerifyOptions {
+interface VerifyOptions extends IgnoredServersOptions {
   readonly selector: readonly string[];
   readonly timeout: number;
-  readonly ignoreServer: readonly string[];
-  readonly reason?: string;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -48,7 +51,7 @@ const DEFAULT_TIMEOUT_MS = 900_000;
 
 /** `keys verify DOMAIN` */
 export const addKeysVerify: AddKeysCommand = (parent, context, parts) => {
-  parent
+  const verifyCommand = parent
     .command('verify')
     .summary('wait until DNS shows the records of new keys everywhere')
     .description('Waits until every authoritative server shows the records of the new keys.')
@@ -59,16 +62,13 @@ export const addKeysVerify: AddKeysCommand = (parent, context, parts) => {
       'how long to wait; 0: look once',
       durationArgument,
       DEFAULT_TIMEOUT_MS,
-    )
-    .option('--ignore-server <address>', 'this name server need not answer; repeatable', list, [])
-    .option('--reason <text>', 'why a server is ignored, for the journal', reasonArgument)
+    );
+  addIgnoredServers(verifyCommand)
     .option('--dry-run', 'look once, and write nothing', false)
     .option('--json', 'print JSON', false)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: VerifyOptions, command) => {
-      if (options.ignoreServer.length > 0 && options.reason === undefined) {
-        command.error("error: option '--ignore-server' needs '--reason <text>'");
-      }
+      requireReason(command, options);
       const named = { json: options.json, command: 'keys verify' };
       await runLifecycleCommand(context, parts, named, async (run) => verify(run, domain, options));
     });
@@ -94,13 +94,8 @@ async function verify(
     else run.context.stdout(`${domain}: ${selectors.join(', ')}: would be looked for in DNS\n`);
     return created.length > 0 ? EXIT.refused : EXIT.ok;
   }
-  const { ignoreServer, reason } = options;
-  const ignored = ignoreServer.map((address) => ({ address, reason: reason ?? '' }));
-  const work = run.work(domain, { seen: { ignored }, reason });
-  if (reason !== undefined) {
-    const details = { servers: ignoreServer.join(' ') };
-    await note(run.access, { event: 'server-ignored', domain, reason, details });
-  }
+  const work = run.work(domain, { seen: ignoredServers(options), reason: options.reason });
+  await noteIgnoredServers(run, domain, options);
   const outcome = await untilSeen(work, entry, selectors, options.timeout);
   if (run.json) run.context.stdout(jsonText(outcomeJson(outcome)));
   else writeOutcome(run.context, outcome);
@@ -129,8 +124,4 @@ async function untilSeen(
     access.progress(`${entry.domain}: ${result.why}; next look in ${daysText(waitMs)} (${until})`);
     await access.sleep(waitMs);
   }
-}
-
-function list(text: string, others: readonly string[]): readonly string[] {
-  return [...others, text];
 }

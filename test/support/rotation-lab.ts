@@ -24,7 +24,7 @@ export interface UpdateKey {
   readonly zoneStatements: string;
 }
 
-export function makeUpdateKey(): UpdateKey {
+function makeUpdateKey(): UpdateKey {
   const secret = randomBytes(32).toString('base64');
   return {
     name: KEY_NAME,
@@ -53,14 +53,16 @@ export class RotationLab {
   readonly kms: FakeKms;
   readonly place: CliPlace;
   readonly wrappingKey: string;
+  readonly updateKey: UpdateKey;
   readonly #keyFile: string;
 
-  private constructor(bind: Bind, kms: FakeKms, place: CliPlace, keyFile: string) {
+  private constructor(bind: Bind, kms: FakeKms, place: CliPlace, updateKey: UpdateKey) {
     this.bind = bind;
     this.kms = kms;
     this.place = place;
     this.wrappingKey = kms.makeWrappingKey();
-    this.#keyFile = keyFile;
+    this.updateKey = updateKey;
+    this.#keyFile = join(place.dir, 'tsig.key');
   }
 
   /** @param named path of the program, see `requirePeer` */
@@ -69,7 +71,8 @@ export class RotationLab {
     options: BindOptions = {},
     zones: BindZones = {},
   ): Promise<RotationLab> {
-    const { name: _, statement, zoneStatements } = makeUpdateKey();
+    const updateKey = makeUpdateKey();
+    const { statement, zoneStatements } = updateKey;
     // Without a negative TTL no cache has to be waited for.
     const bindOptions = { ttlS: 0, statements: statement, zoneStatements, ...options };
     const bind = await startBind(named, { [ZONE]: '', ...zones }, bindOptions);
@@ -78,9 +81,8 @@ export class RotationLab {
       ...KMS_ENVIRONMENT,
       AWS_ENDPOINT_URL_STS: 'http://127.0.0.1:1', // nobody there says who we are
     });
-    const keyFile = join(place.dir, 'tsig.key');
-    await writeFile(keyFile, statement, { mode: 0o600 });
-    const lab = new RotationLab(bind, kms, place, keyFile);
+    const lab = new RotationLab(bind, kms, place, updateKey);
+    await writeFile(lab.#keyFile, statement, { mode: 0o600 });
     await place.configure(lab.settings());
     return lab;
   }
@@ -92,7 +94,7 @@ export class RotationLab {
         servers: [this.bind.server],
         hints: [{ zone: ZONE, servers: [this.bind.server] }],
       },
-      publishers: [this.#publisher(this.bind.port)],
+      publishers: [this.publisher()],
       keys: { rotation },
       kms: {
         regions: [REGION],
@@ -115,7 +117,7 @@ export class RotationLab {
     try {
       const env: RunOptions['env'] = isKms
         ? { WAXSEAL_KMS_ENDPOINTS: `${REGION}=http://127.0.0.1:${proxy.port}` }
-        : { WAXSEAL_PUBLISHERS: JSON.stringify([this.#publisher(proxy.port)]) };
+        : { WAXSEAL_PUBLISHERS: JSON.stringify([this.publisher(proxy.port)]) };
       const running = this.place.start(args, { env });
       kill = () => running.kill();
       return await running.ended;
@@ -144,7 +146,7 @@ export class RotationLab {
 
   /** Changes a record as somebody else does who holds the TSIG key. */
   async changeRecord(change: Omit<RecordChange, 'type'>): Promise<void> {
-    const publishers = [this.#publisher(this.bind.port)];
+    const publishers = [this.publisher()];
     const publisher = publisherFor(ZONE, { publishers, clock: systemClock });
     const result = await publisher.apply([{ type: 'TXT', ...change }]);
     publisher.close();
@@ -157,14 +159,15 @@ export class RotationLab {
     await this.place.end();
   }
 
-  #publisher(port: number) {
+  /** A row of `publishers`. */
+  publisher(port: number = this.bind.port, zone: string | undefined = ZONE) {
     return {
       domains: ['*'],
       kind: 'rfc2136' as const,
       server: `127.0.0.1:${port}`,
       keyName: KEY_NAME,
       keyFile: this.#keyFile,
-      zone: ZONE,
+      zone,
     };
   }
 }
