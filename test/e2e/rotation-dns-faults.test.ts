@@ -62,9 +62,11 @@ describe('rotations in spite of DNS', function () {
     const viewsServer = await addServer(VIEWS, views);
     const { statement: statements, zoneStatements } = lab.updateKey;
     const slowOptions = { statements, zoneStatements, ttlS: NEGATIVE_TTL_S, nameServer: SLOW };
-    const bind = await startBind(named, { 'cached.test': '' }, slowOptions);
+    const bind = await startBind(named, { '.': '', 'cached.test': '' }, slowOptions);
     const cached = await addServer(SLOW, bind);
-    unbound = await startUnbound(unboundPath, { stubZones: { 'cached.test': bind.port } });
+    unbound = await startUnbound(unboundPath, {
+      stubZones: { '.': bind.port, 'cached.test': bind.port },
+    });
     hints.push(
       { zone: 'lame.test', servers: [lab.bind.server, lame] },
       { zone: 'split.test', servers: [lab.bind.server, split] },

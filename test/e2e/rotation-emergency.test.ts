@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
 import type { Ended } from '../support/cli-place.ts';
-import { freePort } from '../support/free-port.ts';
-import { useKmsCredentials } from '../support/kms/kms-lab.ts';
-import { type FakeMx, startMx } from '../support/mx.ts';
 import { requirePeer } from '../support/peers.ts';
-import { RawClient } from '../support/raw-client.ts';
 import { type KillPoint, RotationLab, ZONE } from '../support/rotation-lab.ts';
+import { RotationRelay, SINK_ZONE } from '../support/rotation-relay.ts';
 import { stallingProxy } from '../support/stalling-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { Waxseal } from '../support/waxseal.ts';
 import { zoneTexts } from '../support/zone-history.ts';
 
 /** So long caches may hold that there is no such record, and a rotation waits. */
@@ -21,30 +17,17 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
   this.timeout(120_000);
   let lab: RotationLab;
   let dig: string;
-  let mx: FakeMx;
-  let relay: Waxseal;
-  let dropCredentials: () => void;
+  let relay: RotationRelay;
 
   before(async function () {
     dig = requirePeer(this, 'dig');
     const named = requirePeer(this, 'named');
-    mx = await startMx(undefined, { host: '127.0.1.1', port: await freePort() });
-    const sink = '@ IN MX 10 mx\nmx IN A 127.0.1.1';
-    lab = await RotationLab.start(named, { ttlS: NEGATIVE_TTL_S }, { 'sink.test': sink });
-    dropCredentials = useKmsCredentials();
-    const { dns, kms } = lab.settings();
-    relay = await Waxseal.prepare({
-      dns,
-      kms,
-      relay: { port: mx.port, allowPrivate: true, ehloName: 'relay.example.net' },
-      keys: { dir: lab.place.keysDir },
-    });
+    lab = await RotationLab.start(named, { ttlS: NEGATIVE_TTL_S }, SINK_ZONE);
+    relay = await RotationRelay.make(lab);
   });
   after(async () => {
     await relay?.stop();
-    await mx?.close();
     await lab?.stop();
-    dropCredentials?.();
   });
 
   const keys = async (...args: readonly string[]): Promise<Ended> =>
@@ -71,49 +54,6 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     return await inState(domain, 'active');
   }
 
-  interface Sent {
-    readonly atMs: number;
-    readonly reply: string;
-    /** Selectors of its signatures; empty when it was not accepted. */
-    readonly signedBy: string;
-  }
-
-  /** Sends one message after the other, as a client with a queue does, until `stop`. */
-  function mailOf(domain: string): { sent: Sent[]; stop(): Promise<void> } {
-    const sent: Sent[] = [];
-    let flows = true;
-    const flow = (async () => {
-      const client = await RawClient.session(relay.port);
-      while (flows) {
-        const atMs = Date.now();
-        const message = `From: a@${domain}\r\nTo: a@sink.test\r\nSubject: x\r\n\r\nbody\r\n`;
-        const reply = await client.send(`a@${domain}`, ['a@sink.test'], Buffer.from(message));
-        const content = reply.startsWith('250') ? (mx.contents.at(-1) ?? '') : '';
-        const selectors = [...content.matchAll(/[\s;]s=([a-z0-9-]+);/g)].map(([, name]) => name);
-        sent.push({ atMs, reply, signedBy: selectors.sort().reverse().join(' ') });
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-      client.close();
-    })();
-    return {
-      sent,
-      stop: async () => {
-        flows = false;
-        await flow;
-      },
-    };
-  }
-
-  async function serving(test: () => Promise<void>): Promise<void> {
-    await relay.serve();
-    try {
-      await test();
-    } finally {
-      await relay.end();
-      relay.records.length = 0;
-    }
-  }
-
   /** When the journal says that it began. */
   async function begunMs(domain: string): Promise<number> {
     const entry = (await lab.place.journal(domain)).find(
@@ -126,8 +66,8 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     const domain = `waits.${ZONE}`;
     const old = await rotated(domain, '--backend', 'kms-sign');
     await lab.age(domain, 'activatedAt', 200);
-    await serving(async () => {
-      const mail = mailOf(domain);
+    await relay.serving(async () => {
+      const mail = relay.mailOf(domain);
       await waitFor('mail', () => mail.sent.length > 2);
       const rotation = lab.place.start(['keys', 'rotate', domain]);
       await rotation.says(/waiting \(.*caches may still hold an older answer/);
@@ -177,7 +117,7 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
       const again = await keys('rotate', domain);
       assert.equal(again.code, 0, again.stderr);
       assert.equal(await inState(domain, 'active'), fresh);
-      const after = mailOf(domain);
+      const after = relay.mailOf(domain);
       await waitFor('the new keys', () => after.sent.at(-1)?.signedBy === fresh);
       await after.stop();
     });
@@ -193,8 +133,8 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     await lab.place.configure(lab.settings());
     const standby = await inState(domain, 'verified');
     assert.equal(standby.split(' ').length, 2, due.stderr);
-    await serving(async () => {
-      const mail = mailOf(domain);
+    await relay.serving(async () => {
+      const mail = relay.mailOf(domain);
       await waitFor('mail', () => mail.sent.length > 2);
       const emergency = await keys('emergency', domain, '--reason', 'exercise');
       assert.equal(emergency.code, 0, emergency.stderr);
@@ -292,8 +232,8 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     await lab.age(domain, 'activatedAt', 200);
     const fresh = await rotated(domain);
     assert.notEqual(fresh, old);
-    await serving(async () => {
-      const mail = mailOf(domain);
+    await relay.serving(async () => {
+      const mail = relay.mailOf(domain);
       await waitFor('mail', () => mail.sent.at(-1)?.signedBy === fresh);
       const back = await keys('rollback', domain, '--reason', 'a receiver rejects it');
       assert.equal(back.code, 0, back.stderr);
