@@ -185,6 +185,29 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     assert.deepEqual([orphans.code, orphans.stdout], [0, 'the keyring knows every private key\n']);
   });
 
+  it('disables the keys though DNS cannot be written, says so, and goes on where it stopped', async () => {
+    const domain = `nodns.${ZONE}`;
+    await rotated(domain, '--backend', 'kms-sign');
+    const args = ['keys', 'emergency', domain, '--reason', 'stolen'];
+    const nobody = { WAXSEAL_PUBLISHERS: JSON.stringify([lab.publisher(1)]) };
+    const failed = await lab.place.run(args, { env: nobody });
+    assert.equal(failed.code, 1, failed.stderr);
+    assert.match(failed.stderr, /emergency failed: 127\.0\.0\.1 port 1: .*ECONNREFUSED/);
+    assert.match(failed.stderr, /hint: look whether the server runs/);
+    assert.match(failed.stdout, /forgeries made with the key still pass/);
+    const inKms = () => lab.signingKeys.filter((key) => key.domain === domain);
+    assert.deepEqual(
+      inKms().map(({ state }) => state),
+      ['Disabled', 'Disabled'],
+    );
+    const again = await lab.place.run(args);
+    assert.equal(again.code, 0, again.stderr);
+    for (const value of Object.values(await records(domain))) assert.match(value, /; p=$/);
+    const third = await lab.place.run(args);
+    assert.equal(third.code, 3, third.stdout);
+    assert.match(third.stderr, /the emergency of nodns\.example\.test was carried out at/);
+  });
+
   it('killed anywhere and said again, it ends in the same state', async () => {
     const points: readonly KillPoint[] = [
       { kind: 'disk', nth: 3 },

@@ -57,6 +57,8 @@ export class LifecycleLab {
   byHand = false;
   publisherFails = false;
   settleMs = 0;
+  /** Of each look at DNS. */
+  readonly warnings: string[] = [];
   /** Names that no server shows yet. */
   readonly hidden = new Set<string>();
   destroyScheduled = false;
@@ -152,7 +154,7 @@ export class LifecycleLab {
       name,
       servers: [server],
       resolvers: [],
-      warnings: [],
+      warnings: this.warnings,
       settleMs: this.settleMs,
       summary: verdict,
     };

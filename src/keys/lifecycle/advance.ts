@@ -49,6 +49,7 @@ export async function advance(
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
   const outcomes: StepOutcome[] = [];
   const tried = new Set<string>();
+  const said = new Set<string>();
   let overtaken = 0;
   // Steps without waits take seconds, and the lease is taken away from the one that writes.
   const watch =
@@ -75,8 +76,13 @@ export async function advance(
       overtaken = outcome.result.kind === 'overtaken' ? overtaken + 1 : 0;
       if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
       if (outcome.result.kind === 'overtaken') continue;
-      keep(outcomes, outcome);
-      for (const text of outcome.notes) work.access.progress(`${entry.domain}: ${text}`);
+      // Each look at DNS, of each key, says the same of the resolvers.
+      const notes = [...new Set(outcome.notes)].filter((text) => !said.has(text));
+      keep(outcomes, { ...outcome, notes });
+      for (const text of notes) {
+        said.add(text);
+        work.access.progress(`${entry.domain}: ${text}`);
+      }
       if (outcome.result.kind !== 'done') tried.add(nameOf(next));
       continue;
     }
@@ -152,9 +158,19 @@ function waitText(
   outcomes: readonly StepOutcome[],
   waitMs: number,
 ): string {
+  const told = outcomes.filter(({ result }) => result.kind === 'waiting');
+  const waiting = steps.flatMap((step) => (step.kind === 'waiting' ? [step] : []));
+  // What a step found out says more than why it is not due.
+  const others = waiting.filter(({ step }) => !told.some((outcome) => outcome.step === step));
   const whys = [
-    ...outcomes.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
-    ...steps.flatMap((step) => (step.kind === 'waiting' ? [step.why] : [])),
+    ...told.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
+    ...others.map(({ why }) => why),
   ];
-  return `${domain}: waiting (${daysText(waitMs)}): ${[...new Set(whys)].join('; ')}`;
+  const times = waiting.flatMap(({ atMs }) => (atMs === undefined ? [] : [atMs]));
+  const until =
+    times.length > 0 && times.length === waiting.length
+      ? `until ${isoTime(Math.max(...times)).replace(/\.\d+/, '')}, `
+      : '';
+  const look = `next look in ${daysText(waitMs)}`;
+  return `${domain}: waiting (${until}${look}): ${[...new Set(whys)].join('; ')}`;
 }
