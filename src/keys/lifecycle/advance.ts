@@ -47,58 +47,74 @@ export async function advance(
 ): Promise<Advance> {
   const { clock } = work.access;
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
-  const outcomes: StepOutcome[] = [];
-  const tried = new Set<string>();
-  const said = new Set<string>();
-  let overtaken = 0;
+  const isStep = options.mode === 'step';
+  const course = new Course(work);
   // Steps without waits take seconds, and the lease is taken away from the one that writes.
-  const watch =
-    options.mode === 'to-active'
-      ? await EmergencyWatch.begin(work.access, start.domain)
-      : undefined;
+  const watch = isStep ? undefined : new EmergencyWatch(work.access, start);
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const stopped = await watch?.stop();
     if (stopped !== undefined) {
       const { domain } = entry;
-      outcomes.push({ domain, step: 'rotate', selectors: [], result: stopped, entry, notes: [] });
+      const outcome = { domain, step: 'rotate', selectors: [], entry, notes: [] } as const;
+      course.outcomes.push({ ...outcome, result: stopped });
       break;
     }
-    if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
+    if (!isStep && fulfilledBy(work, entry) !== undefined) break;
     const steps = (await stepsNow(work, entry)).filter(
-      ({ step }) => options.mode === 'step' || FRESH_STEPS.has(step),
+      ({ step }) => isStep || FRESH_STEPS.has(step),
     );
-    const next = steps.find((step) => step.kind === 'due' && !tried.has(nameOf(step)));
+    const next = steps.find((step) => step.kind === 'due' && !course.tried.has(nameOf(step)));
     if (next !== undefined) {
-      work.access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
-      const outcome = await runStep(work, entry, next);
-      ({ entry } = outcome);
-      overtaken = outcome.result.kind === 'overtaken' ? overtaken + 1 : 0;
-      if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
-      if (outcome.result.kind === 'overtaken') continue;
-      // Each look at DNS, of each key, says the same of the resolvers.
-      const notes = [...new Set(outcome.notes)].filter((text) => !said.has(text));
-      keep(outcomes, { ...outcome, notes });
-      for (const text of notes) {
-        said.add(text);
-        work.access.progress(`${entry.domain}: ${text}`);
-      }
-      if (outcome.result.kind !== 'done') tried.add(nameOf(next));
+      entry = await course.take(entry, next);
       continue;
     }
-    if (options.mode === 'step' || outcomes.some(({ result }) => isFinal(result))) break;
-    const stop = steps.find((step) => step.kind === 'operator');
-    if (stop !== undefined) break;
+    if (isStep || course.outcomes.some(({ result }) => isFinal(result))) break;
+    if (steps.some((step) => step.kind === 'operator')) break;
     const waitMs = waitFor(steps, clock.wallMs(), options.pollMs);
     if (clock.monotonicMs() + waitMs > deadlineMs) break;
-    work.access.progress(waitText(entry.domain, steps, outcomes, waitMs));
+    work.access.progress(waitText(entry.domain, steps, course.outcomes, waitMs));
     await work.access.sleep(waitMs);
-    tried.clear();
+    course.tried.clear();
   }
   const rest = (await stepsNow(work, entry)).filter(
-    (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
+    (step) => step.kind !== 'due' || !course.tried.has(nameOf(step)),
   );
-  return { entry, outcomes, rest, fulfilled: fulfilledBy(work, entry) };
+  return { entry, outcomes: course.outcomes, rest, fulfilled: fulfilledBy(work, entry) };
+}
+
+/** What was done so far. */
+class Course {
+  readonly outcomes: StepOutcome[] = [];
+  /** Steps that are not taken again before the next wait. */
+  readonly tried = new Set<string>();
+  readonly #work: StepWork;
+  readonly #said = new Set<string>();
+  #overtaken = 0;
+
+  constructor(work: StepWork) {
+    this.#work = work;
+  }
+
+  /** @returns the entry as it stands then */
+  async take(entry: ManifestDomain, next: NextStep): Promise<ManifestDomain> {
+    const { access } = this.#work;
+    access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
+    const outcome = await runStep(this.#work, entry, next);
+    const isOvertaken = outcome.result.kind === 'overtaken';
+    this.#overtaken = isOvertaken ? this.#overtaken + 1 : 0;
+    if (this.#overtaken >= MAX_OVERTAKEN) this.tried.add(nameOf(next));
+    if (isOvertaken) return outcome.entry;
+    // Each look at DNS, of each key, says the same of the resolvers.
+    const notes = [...new Set(outcome.notes)].filter((text) => !this.#said.has(text));
+    keep(this.outcomes, { ...outcome, notes });
+    for (const text of notes) {
+      this.#said.add(text);
+      access.progress(`${entry.domain}: ${text}`);
+    }
+    if (outcome.result.kind !== 'done') this.tried.add(nameOf(next));
+    return outcome.entry;
+  }
 }
 
 /** Notes in the manifest that the domain is being rotated, unless that is known or not wished. */
