@@ -26,8 +26,8 @@ const WRAPPED = 'GenerateDataKeyPairWithoutPlaintext';
 
 /**
  * The steps on the disk: `rotate` has 28 (lease, intents, manifest, lease; records … activation),
- * `revoke` and `destroy` each some 20. A withdrawal asks first whether the record stands (an update
- * without changes), then reads it, then replaces it: its second update is the one that counts.
+ * `revoke` 16, `destroy` 12. A withdrawal asks first whether the record stands (an update without
+ * changes, for each key), then reads it, then replaces both: its third update is the one that counts.
  */
 const ROWS: readonly Row[] = [
   {
