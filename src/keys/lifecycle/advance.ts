@@ -1,10 +1,10 @@
 import type { ManifestDomain } from '../manifest.ts';
-import { EmergencyWatch } from './emergency-watch.ts';
 import { isoTime } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { daysText } from './policy.ts';
+import { RotationWatch } from './rotation-watch.ts';
 import { wishState } from './rotation-wish.ts';
 import { runStep, STEP_ROWS } from './run-step.ts';
 import type { StepOutcome, StepResult } from './step-outcome.ts';
@@ -50,7 +50,7 @@ export async function advance(
   const isStep = options.mode === 'step';
   const course = new Course(work);
   // Steps without waits take seconds, and the lease is taken away from the one that writes.
-  const watch = isStep ? undefined : new EmergencyWatch(work.access, start);
+  const watch = isStep ? undefined : new RotationWatch(work.access, start);
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const stopped = await watch?.stop();

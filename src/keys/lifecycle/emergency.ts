@@ -18,7 +18,7 @@ import type { StepRun, StepWork } from './step-work.ts';
  * Any state → revoked, at once: for a key that somebody else may have. The order is the one in
  * which harm ends soonest:
  *
- * 1. the lease, taken away from whoever has it (a running rotation stops, see `emergency-watch.ts`);
+ * 1. the lease, taken away from whoever has it (a running rotation stops, see `rotation-watch.ts`);
  * 2. the manifest: the keys are revoked, so relays stop signing with them within seconds;
  * 3. the standby of the same family signs, if its record is still seen; else mail gets 451;
  * 4. the records become empty (`p=`), which ends verification as caches run out;

@@ -132,6 +132,20 @@ describe('keys commands that go back', () => {
     assert.deepEqual(Object.values(lab.states()), ['revoked', 'revoked', 'active', 'active']);
   });
 
+  it('abort stops a rotation that waits for DNS', async () => {
+    lab.hidden.add(name('wx202611r1'));
+    let abort: Ran | undefined;
+    lab.sleep = async (ms) => {
+      lab.clock.advance(ms);
+      abort ??= await keys('abort', 'example.com');
+    };
+    const rotation = await keys('rotate', 'example.com');
+    assert.equal(abort?.code, 0, abort?.err);
+    assert.equal(rotation.code, 3, rotation.err);
+    assert.match(rotation.err, /tester gave its new keys up at 2026-\S+; this rotation stops/);
+    assert.deepEqual(lab.states(), { wx202611r1: 'destroyed', wx202611e1: 'destroyed' });
+  });
+
   it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
     await keys('rotate', 'example.com');
     lab.publisherFails = true;
