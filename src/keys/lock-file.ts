@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { readFile, rename, unlink } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { link, readFile, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,9 +40,8 @@ interface Owner {
 }
 
 const RETRY_MS = 50;
-/** Looks for a lock of ours that is not in its place, and the time between two of them. */
-const LOOKS = 3;
-const LOOK_MS = 20;
+/** After so long a claim to a dead owner's lock was left by a process that was killed with it. */
+const CLAIM_MS = 5000;
 
 /**
  * Takes the lock.
@@ -64,10 +63,7 @@ export async function acquireLock(file: string, options: LockOptions): Promise<L
     if (holder === undefined) {
       if (await tryCreate(file, owner)) return heldLock(file, owner.token);
     } else if (holder !== 'unreadable' && (await isDead(holder))) {
-      // It may have released the lock and ended since, and the lock be another one's by now.
-      const still = await readOwner(file);
-      const isLeft = still !== undefined && still !== 'unreadable' && still.token === holder.token;
-      if (isLeft) await takeAway(file, holder);
+      await takeAway(file, holder);
     } else {
       if (clock.monotonicMs() >= deadline) throw locked(file, holder);
       await sleep(RETRY_MS); // not the clock's timer, which would let the process end here
@@ -102,10 +98,7 @@ function heldLock(file: string, token: string): Lock {
       );
     },
     release: async () => {
-      for (let look = 1; look <= LOOKS; look += 1) {
-        if (await isOurs()) return await unlink(file);
-        if (look < LOOKS) await sleep(LOOK_MS); // moved aside by mistake, it is put back
-      }
+      if (await isOurs()) await unlink(file);
     },
   };
 }
@@ -159,26 +152,40 @@ export async function processStart(pid: number): Promise<string | undefined> {
 }
 
 /**
- * Moves a dead owner's lock aside. Two takers may race: whoever moved a lock that is not the dead
- * one's puts it back, and `Lock.check` guards the writes of the moment in between.
+ * Removes a dead owner's lock. Many may be about to, and one of them may have the lock by now: so a
+ * taker claims that very lock first, by a name that its token gives and that is had only once, and
+ * looks whether it is the dead one's. A lock of a living owner is never moved.
  */
 async function takeAway(file: string, dead: Owner): Promise<void> {
-  const aside = path.join(
-    path.dirname(file),
-    `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`,
-  );
+  const digest = createHash('sha256').update(dead.token).digest('hex').slice(0, 12);
+  const claim = path.join(path.dirname(file), `.${path.basename(file)}.${digest}.tmp`);
   try {
-    await rename(file, aside);
+    await link(file, claim);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
+    const code = systemCode(error);
+    if (code === 'EEXIST') return await waitForClaim(claim);
+    if (code === 'ENOENT') return;
     throw error;
   }
-  const moved = await readOwner(aside);
-  if (moved !== undefined && moved !== 'unreadable' && moved.token !== dead.token) {
-    await rename(aside, file);
-    return;
+  const claimed = await readOwner(claim);
+  const isDeads = claimed !== undefined && claimed !== 'unreadable' && claimed.token === dead.token;
+  if (isDeads) await removed(file);
+  await removed(claim);
+}
+
+/** Another one takes the lock away; where that one was killed, its claim goes. */
+async function waitForClaim(claim: string): Promise<void> {
+  await sleep(RETRY_MS);
+  const stats = await stat(claim).catch(() => undefined);
+  if (stats !== undefined && Math.abs(Date.now() - stats.ctimeMs) > CLAIM_MS) await removed(claim);
+}
+
+async function removed(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
   }
-  await unlink(aside);
 }
 
 function locked(file: string, holder: Owner | 'unreadable'): KeysError {

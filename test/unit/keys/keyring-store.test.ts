@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs, { writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -267,30 +268,37 @@ describe('lock file', () => {
       writeFileSync(file, now); // between the look at the lock and that at its owner
       return kill(...args);
     }) as typeof kill;
-    const renames: unknown[] = [];
-    const rename = fs.promises.rename;
-    fs.promises.rename = async (...args) => {
-      renames.push(args);
-      await rename(...args);
+    const moved: unknown[] = [];
+    const { rename, unlink } = fs.promises;
+    fs.promises.rename = async (from, to) => {
+      moved.push(from);
+      await rename(from, to);
+    };
+    fs.promises.unlink = async (name) => {
+      if (name === file) moved.push(name);
+      await unlink(name);
     };
     syncBuiltinESMExports();
     try {
       await assert.rejects(acquireLock(file, options), { code: 'keyring-locked' });
-      assert.deepEqual(renames, []);
+      assert.deepEqual(moved, []);
+      assert.deepEqual(await readdir(place.root), ['.lock']);
     } finally {
       process.kill = kill;
-      fs.promises.rename = rename;
+      Object.assign(fs.promises, { rename, unlink });
       syncBuiltinESMExports();
     }
   });
 
-  it('that is moved aside by mistake, and put back, is released all the same', async () => {
+  it('of a dead process whose taker was killed as well is taken over all the same', async () => {
+    const text = owner({ pid: DEAD_PID });
+    await writeFile(file, text);
+    const digest = createHash('sha256').update('other').digest('hex').slice(0, 12);
+    const claim = path.join(place.root, `..lock.${digest}.tmp`);
+    await fs.promises.link(file, claim);
     const lock = await acquireLock(file, options);
-    const aside = path.join(place.root, 'aside');
-    await fs.promises.rename(file, aside);
-    const released = lock.release();
-    await fs.promises.rename(aside, file);
-    await released;
+    await lock.check();
+    await lock.release();
     assert.deepEqual(await readdir(place.root), []);
   });
 
