@@ -56,12 +56,6 @@ const ROWS: readonly Row[] = [
   },
   {
     backend: 'kms-sign',
-    rotate: kms('Sign', 2, 'before'),
-    revoke: disk(5),
-    destroy: dns(2, 'after'),
-  },
-  {
-    backend: 'kms-sign',
     rotate: disk(25),
     revoke: disk(11),
     destroy: disk(5),
@@ -77,12 +71,6 @@ const ROWS: readonly Row[] = [
     rotate: kms(WRAPPED, 1, 'after'),
     revoke: dns(1, 'before'),
     destroy: dns(2, 'after'),
-  },
-  {
-    backend: 'kms-envelope',
-    rotate: dns(1, 'before'),
-    revoke: disk(13),
-    destroy: disk(7),
   },
   {
     backend: 'kms-envelope',
