@@ -3,12 +3,12 @@ import type { KeyAlgorithm } from '../keys/key-algorithm.ts';
 import type { Advance, AdvanceOptions } from '../keys/lifecycle/advance.ts';
 import type { StepWishes } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
-import { ignoredServers } from './keys-ignore-server.ts';
+import { type IgnoreServerOptions, ignoredServers } from './keys-ignore-server.ts';
 import type { LifecycleRun } from './keys-lifecycle.ts';
 import { exitCodeOf, nextJson, nextTexts, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 /** Options of `keys rotate`. */
-export interface RotateOptions {
+export interface RotateOptions extends IgnoreServerOptions {
   readonly step: boolean;
   readonly due: boolean;
   readonly again: boolean;
@@ -24,8 +24,6 @@ export interface RotateOptions {
   readonly stopAfterFailures: number;
   readonly dryRun: boolean;
   readonly json: boolean;
-  readonly ignoreServer?: readonly string[];
-  readonly reason?: string;
 }
 
 /** Between two looks at DNS. */

@@ -15,6 +15,7 @@ import {
 } from './keys-command.ts';
 import {
   addIgnoreServer,
+  type IgnoreServerOptions,
   ignoredServers,
   noteIgnored,
   refuseIgnoredWithoutReason,
@@ -38,11 +39,9 @@ Exit codes: 0 seen (or nothing to do), 1 failed, 2 wrong command line or configu
 else, 4 not seen everywhere yet: the message says what is missing where
 `;
 
-interface VerifyOptions {
+interface VerifyOptions extends IgnoreServerOptions {
   readonly selector: readonly string[];
   readonly timeout: number;
-  readonly ignoreServer?: readonly string[];
-  readonly reason?: string;
   readonly dryRun: boolean;
   readonly json: boolean;
 }

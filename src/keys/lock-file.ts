@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { readFile, rename, unlink } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { link, readFile, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,6 +40,8 @@ interface Owner {
 }
 
 const RETRY_MS = 50;
+/** After so long a claim to a dead owner's lock was left by a process that was killed with it. */
+const CLAIM_MS = 5000;
 
 /**
  * Takes the lock.
@@ -151,26 +153,40 @@ export async function processStart(pid: number): Promise<string | undefined> {
 }
 
 /**
- * Moves a dead owner's lock aside. Two takers may race: whoever moved a lock that is not the dead
- * one's puts it back, and `Lock.check` guards the writes of the moment in between.
+ * Removes a dead owner's lock. Many may be about to, and one of them may have the lock by now: so a
+ * taker claims that very lock first, by a name that its token gives and that is had only once, and
+ * looks whether it is the dead one's. A lock of a living owner is never moved.
  */
 async function takeAway(file: string, dead: Owner): Promise<void> {
-  const aside = path.join(
-    path.dirname(file),
-    `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`,
-  );
+  const digest = createHash('sha256').update(dead.token).digest('hex').slice(0, 12);
+  const claim = path.join(path.dirname(file), `.${path.basename(file)}.${digest}.tmp`);
   try {
-    await rename(file, aside);
+    await link(file, claim);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
+    const code = systemCode(error);
+    if (code === 'EEXIST') return await waitForClaim(claim);
+    if (code === 'ENOENT') return;
     throw error;
   }
-  const moved = await readOwner(aside);
-  if (moved !== undefined && moved !== 'unreadable' && moved.token !== dead.token) {
-    await rename(aside, file);
-    return;
+  const claimed = await readOwner(claim);
+  const isDeads = claimed !== undefined && claimed !== 'unreadable' && claimed.token === dead.token;
+  if (isDeads) await removed(file);
+  await removed(claim);
+}
+
+/** Another one takes the lock away; where that one was killed, its claim goes. */
+async function waitForClaim(claim: string): Promise<void> {
+  await sleep(RETRY_MS);
+  const stats = await stat(claim).catch(() => undefined);
+  if (stats !== undefined && Math.abs(Date.now() - stats.ctimeMs) > CLAIM_MS) await removed(claim);
+}
+
+async function removed(file: string): Promise<void> {
+  try {
+    await unlink(file);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
   }
-  await unlink(aside);
 }
 
 function locked(file: string, holder: Owner | 'unreadable'): KeysError {

@@ -30,15 +30,17 @@ export async function findWildcard(
   const replies = await Promise.all(
     names.map((probe) => walk.askFirst(holder.servers, { name: probe, type: 'TXT' })),
   );
-  const records = replies.flatMap((reply, index) =>
+  const answers = replies.map((reply, index) =>
     (reply?.answers ?? []).filter((record) => record.name === names[index]),
   );
-  if (records.length === 0) return undefined;
-  const alias = records.find((record) => record.type === 'CNAME');
+  // What the nearest one answers is what stands in the place of our record.
+  const nearest = answers.find((records) => records.length > 0);
+  if (nearest === undefined) return undefined;
+  const alias = nearest.find((record) => record.type === 'CNAME');
   return {
     alias: alias?.type === 'CNAME' ? alias.data : undefined,
-    ttlS: Math.max(...records.map((record) => record.ttlS)),
-    texts: records.flatMap((record) =>
+    ttlS: Math.max(...answers.flat().map((record) => record.ttlS)),
+    texts: nearest.flatMap((record) =>
       record.type === 'TXT' ? [Buffer.concat(record.data).toString('latin1')] : [],
     ),
   };

@@ -1,7 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 
+/** Longest interval of Node, in milliseconds. */
+const MAX_INTERVAL_MS = 2_147_483_647;
+
 /**
- * Waits by the clock.
+ * Waits by the clock, and keeps the process alive meanwhile: the clock's timers do not, and a
+ * command that looks for a key between two calls has nothing else that would.
  *
  * @returns false when the signal ended it
  */
@@ -13,11 +17,14 @@ export function waitMs(
   if (signal?.aborted === true) return Promise.resolve(false);
   if (ms <= 0) return Promise.resolve(true);
   return new Promise((resolve) => {
+    const alive = setInterval(() => undefined, MAX_INTERVAL_MS);
     const stop = () => {
+      clearInterval(alive);
       cancel();
       resolve(false);
     };
     const cancel = clock.after(ms, () => {
+      clearInterval(alive);
       signal?.removeEventListener('abort', stop);
       resolve(true);
     });

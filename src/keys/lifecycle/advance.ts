@@ -4,6 +4,7 @@ import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import type { NextStep } from './next-steps.ts';
 import { daysText } from './policy.ts';
+import { RotationWatch } from './rotation-watch.ts';
 import { wishState } from './rotation-wish.ts';
 import { runStep, STEP_ROWS } from './run-step.ts';
 import type { StepOutcome, StepResult } from './step-outcome.ts';
@@ -46,58 +47,89 @@ export async function advance(
 ): Promise<Advance> {
   const { clock } = work.access;
   const deadlineMs = clock.monotonicMs() + options.timeoutMs;
-  const outcomes: StepOutcome[] = [];
-  const tried = new Set<string>();
-  const told = new Set<string>();
-  const tell = (text: string) => {
-    if (!told.has(text)) work.access.progress(`${start.domain}: ${text}`);
-    told.add(text);
-  };
-  let overtaken = 0;
+  const isStep = options.mode === 'step';
+  const course = new Course(work, !isStep);
+  // Steps without waits take seconds, and the lease is taken away from the one that writes.
+  const watch = isStep ? undefined : new RotationWatch(work.access, start);
   let entry = await begin(work, start);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    if (options.mode === 'to-active' && fulfilledBy(work, entry) !== undefined) break;
+    const stopped = await watch?.stop();
+    if (stopped !== undefined) {
+      const { domain } = entry;
+      const outcome = { domain, step: 'rotate', selectors: [], entry, notes: [] } as const;
+      course.outcomes.push({ ...outcome, result: stopped });
+      break;
+    }
+    if (!isStep && fulfilledBy(work, entry) !== undefined) break;
     const steps = (await stepsNow(work, entry)).filter(
-      ({ step }) => options.mode === 'step' || FRESH_STEPS.has(step),
+      ({ step }) => isStep || FRESH_STEPS.has(step),
     );
-    const next = steps.find((step) => step.kind === 'due' && !tried.has(nameOf(step)));
+    const next = steps.find((step) => step.kind === 'due' && !course.tried.has(nameOf(step)));
     if (next !== undefined) {
       if (work.access.interruption?.heed() === true) break;
-      work.access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
-      const outcome = await runStep(work, entry, next);
-      ({ entry } = outcome);
-      overtaken = outcome.result.kind === 'overtaken' ? overtaken + 1 : 0;
-      if (overtaken >= MAX_OVERTAKEN) tried.add(nameOf(next));
-      if (outcome.result.kind === 'overtaken') continue;
-      keep(outcomes, outcome);
-      // Without waiting, what there is to say can be said in the end.
-      if (options.mode === 'to-active') for (const text of outcome.notes) tell(text);
-      if (outcome.result.kind !== 'done') tried.add(nameOf(next));
+      entry = await course.take(entry, next);
       continue;
     }
-    if (options.mode === 'step' || outcomes.some(({ result }) => isFinal(result))) break;
-    const stop = steps.find((step) => step.kind === 'operator');
-    if (stop !== undefined) break;
+    if (isStep || course.outcomes.some(({ result }) => isFinal(result))) break;
+    if (steps.some((step) => step.kind === 'operator')) break;
     const waitMs = waitFor(steps, clock.wallMs(), options.pollMs);
     if (clock.monotonicMs() + waitMs > deadlineMs) break;
     if (work.access.interruption?.heed() === true) break;
-    work.access.progress(waitText(entry.domain, steps, outcomes, clock.wallMs(), waitMs));
+    work.access.progress(waitText(entry.domain, steps, course.outcomes, waitMs));
     await work.access.sleep(waitMs);
-    tried.clear();
+    course.tried.clear();
   }
   const fulfilled = fulfilledBy(work, entry);
   const rest = (await stepsNow(fulfilled === undefined ? work : wishless(work), entry)).filter(
-    (step) => step.kind !== 'due' || !tried.has(nameOf(step)),
+    (step) => step.kind !== 'due' || !course.tried.has(nameOf(step)),
   );
   // Somebody else may have done meanwhile what was waited for here.
   const isOver = ({ step, result }: StepOutcome) =>
     fulfilled !== undefined && result.kind === 'waiting' && FRESH_STEPS.has(step);
-  return { entry, outcomes: outcomes.filter((outcome) => !isOver(outcome)), rest, fulfilled };
+  const outcomes = course.outcomes.filter((outcome) => !isOver(outcome));
+  return { entry, outcomes, rest, fulfilled };
 }
 
 /** What lies ahead once a wish is fulfilled: when the keys will be old, among other things. */
 function wishless(work: StepWork): StepWork {
   return { ...work, wishes: { ...work.wishes, wish: { kind: 'when-old' } } };
+}
+
+/** What was done so far. */
+class Course {
+  readonly outcomes: StepOutcome[] = [];
+  /** Steps that are not taken again before the next wait. */
+  readonly tried = new Set<string>();
+  readonly #work: StepWork;
+  readonly #tells: boolean;
+  readonly #said = new Set<string>();
+  #overtaken = 0;
+
+  /** @param tells notes at once; without waits they can be said in the end */
+  constructor(work: StepWork, tells: boolean) {
+    this.#work = work;
+    this.#tells = tells;
+  }
+
+  /** @returns the entry as it stands then */
+  async take(entry: ManifestDomain, next: NextStep): Promise<ManifestDomain> {
+    const { access } = this.#work;
+    access.progress(`${entry.domain}: ${STEP_ROWS[next.step].title}`);
+    const outcome = await runStep(this.#work, entry, next);
+    const isOvertaken = outcome.result.kind === 'overtaken';
+    this.#overtaken = isOvertaken ? this.#overtaken + 1 : 0;
+    if (this.#overtaken >= MAX_OVERTAKEN) this.tried.add(nameOf(next));
+    if (isOvertaken) return outcome.entry;
+    // Each look at DNS, of each key, says the same of the resolvers.
+    const notes = [...new Set(outcome.notes)].filter((text) => !this.#said.has(text));
+    keep(this.outcomes, { ...outcome, notes });
+    for (const text of notes) {
+      this.#said.add(text);
+      if (this.#tells) access.progress(`${entry.domain}: ${text}`);
+    }
+    if (outcome.result.kind !== 'done') this.tried.add(nameOf(next));
+    return outcome.entry;
+  }
 }
 
 /** Notes in the manifest that the domain is being rotated, unless that is known or not wished. */
@@ -164,19 +196,21 @@ function waitText(
   domain: string,
   steps: readonly NextStep[],
   outcomes: readonly StepOutcome[],
-  nowMs: number,
   waitMs: number,
 ): string {
-  const waiting = outcomes.filter(({ result }) => result.kind === 'waiting');
-  const isTold = ({ step }: NextStep) => waiting.some((outcome) => outcome.step === step);
+  const told = outcomes.filter(({ result }) => result.kind === 'waiting');
+  const waiting = steps.flatMap((step) => (step.kind === 'waiting' ? [step] : []));
+  // What a step found out says more than why it is not due.
+  const others = waiting.filter(({ step }) => !told.some((outcome) => outcome.step === step));
   const whys = [
-    ...waiting.flatMap(({ result }) => ('why' in result ? [result.why] : [])),
-    ...steps.flatMap((step) => (step.kind === 'waiting' && !isTold(step) ? [step.why] : [])),
+    ...told.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
+    ...others.map(({ why }) => why),
   ];
-  const atMs = firstTime(steps);
+  const times = waiting.flatMap(({ atMs }) => (atMs === undefined ? [] : [atMs]));
   const until =
-    atMs === undefined
-      ? `, next look in ${daysText(waitMs)}`
-      : ` until ${isoTime(atMs)} (${daysText(atMs - nowMs)})`;
-  return `${domain}: waiting${until}: ${[...new Set(whys)].join('; ')}`;
+    times.length > 0 && times.length === waiting.length
+      ? `until ${isoTime(Math.max(...times)).replace(/\.\d+/, '')}, `
+      : '';
+  const look = `next look in ${daysText(waitMs)}`;
+  return `${domain}: waiting (${until}${look}): ${[...new Set(whys)].join('; ')}`;
 }

@@ -19,7 +19,7 @@ import type { StepRun, StepWork } from './step-work.ts';
  * Any state → revoked, at once: for a key that somebody else may have. The order is the one in
  * which harm ends soonest:
  *
- * 1. the lease, taken away from whoever has it (a running rotation stops at its next write);
+ * 1. the lease, taken away from whoever has it (a running rotation stops, see `rotation-watch.ts`);
  * 2. the manifest: the keys are revoked, so relays stop signing with them within seconds;
  * 3. the standby of the same family signs, if its record is still seen; else mail gets 451;
  * 4. the records become empty (`p=`), which ends verification as caches run out;
@@ -49,7 +49,7 @@ export async function emergency(
           await note(access, { event, domain, intent, reason, details });
         }
       };
-      await tell(EVENTS.begun);
+      await tell(EMERGENCY_EVENTS.begun);
       const nowMs = access.clock.wallMs();
       await held.write((current) => stopped(current, selectors, wishes.force, nowMs));
       const standby = await switchToStandby(work, held, selectors);
@@ -61,7 +61,7 @@ export async function emergency(
       const stop = stopOf(result);
       if (stop !== undefined) faults.push(stop);
       for (const key of keys) faults.push(...(await disable(access, domain, key)));
-      if (faults.length === 0) await tell(EVENTS.done);
+      if (faults.length === 0) await tell(EMERGENCY_EVENTS.done);
       const notes = [...handOver(result), ...consequences(after, keys, standby)];
       return { entry: after, selectors, result: together(faults), notes };
     },
@@ -90,7 +90,7 @@ function unseen({ why }: { readonly why: string }, isByHand: boolean): StepResul
   return { kind: 'operator', why: missing, action };
 }
 
-const EVENTS = { begun: 'emergency-begun', done: 'emergency-done' } as const;
+export const EMERGENCY_EVENTS = { begun: 'emergency-begun', done: 'emergency-done' } as const;
 
 /** Said again within this time without names, it is not about the keys that took over. */
 const REPEAT_MS = 3_600_000;
@@ -149,9 +149,9 @@ async function earlier(
   const sinceMs = access.clock.wallMs() - RESUME_MS;
   for await (const { event, intent, details, at } of access.journal.read({ domain })) {
     if (intent === undefined) continue;
-    if (event === EVENTS.begun && Date.parse(at) >= sinceMs)
+    if (event === EMERGENCY_EVENTS.begun && Date.parse(at) >= sinceMs)
       open.set(intent, (details?.selectors ?? '').split(' '));
-    if (event !== EVENTS.done) continue;
+    if (event !== EMERGENCY_EVENTS.done) continue;
     open.delete(intent);
     lastDoneMs = Date.parse(at);
   }

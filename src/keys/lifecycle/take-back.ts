@@ -16,6 +16,9 @@ export function isAbortable(key: ManifestKey): boolean {
   return key.activatedAt === undefined && key.state !== 'destroyed';
 }
 
+/** In the journal, before keys are given up. */
+export const ABORTING = 'aborting';
+
 /**
  * created, published, verified → destroyed. They are revoked on the way, so that a run which is
  * killed in between leaves nothing that a rotation would go on with.
@@ -25,7 +28,7 @@ export async function abortKeys(work: StepWork, target: StepTarget): Promise<Ste
     const { domain } = held.entry;
     const selectors = keys.map((key) => key.selector);
     for (const selector of selectors) {
-      await note(work.access, { event: 'aborting', domain, selector });
+      await note(work.access, { event: ABORTING, domain, selector });
     }
     await held.write((current) =>
       withKeys(current, selectors, () => ({ state: 'revoked', revokedAt: undefined })),

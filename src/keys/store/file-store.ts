@@ -43,6 +43,8 @@ const FILE_MODE = 0o640;
 const LOCK_WAIT_MS = 15_000;
 /** Files that are looked at at the same time. */
 const READ_AT_ONCE = 8;
+/** At a change whose lock was taken away before anything was written. */
+const MAX_ATTEMPTS = 5;
 /** Manifest files; a guard against a directory that is none of ours. */
 const MAX_FILES = 20_000;
 /**
@@ -82,6 +84,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     );
   }
 
+  /** Where somebody took the lock of a dead writer for ours, the change is made again. */
   async change<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
@@ -93,6 +96,19 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   }
 
   async #change<Result>(
+    edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+  ): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#changeOnce(edit);
+      } catch (error) {
+        const isLost = error instanceof KeysError && error.code === 'keyring-lock-lost';
+        if (!isLost || attempt === MAX_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #changeOnce<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
     const lock = await this.#lock();

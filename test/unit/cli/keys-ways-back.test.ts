@@ -4,7 +4,7 @@ import type { RotationSetting } from '../../../src/config/config.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
 import { underLease } from '../../../src/keys/lifecycle/leased-domain.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
-import { habits, runKeys } from '../../support/lifecycle-cli.ts';
+import { habits, type Ran, runKeys } from '../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../support/lifecycle-lab.ts';
 
 describe('keys commands that go back', () => {
@@ -107,6 +107,43 @@ describe('keys commands that go back', () => {
     const twice = await keys('emergency', 'example.com', '--reason', 'stolen');
     assert.equal(twice.code, 3);
     assert.match(twice.err, /carried out at .*\nhint: .*--selector/);
+  });
+
+  it('emergency stops a rotation that waits for DNS, and says why', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    lab.settleMs = 3_600_000;
+    let emergency: Ran | undefined;
+    lab.sleep = async (ms) => {
+      lab.clock.advance(ms);
+      emergency ??= await keys('emergency', 'example.com', '--reason', 'stolen');
+    };
+    const rotation = await keys('rotate', 'example.com');
+    assert.equal(emergency?.code, 0, emergency?.err);
+    assert.equal(rotation.code, 3, rotation.out);
+    assert.match(
+      rotation.err,
+      /tester declared an emergency at 2026-\S+, because: stolen; this rotation/,
+    );
+    assert.match(rotation.err, /hint: once it is over, "waxseal keys rotate example\.com"/);
+    assert.deepEqual(Object.values(lab.states()), ['revoked', 'revoked', 'published', 'published']);
+    // An emergency that is over stops nobody.
+    assert.equal((await keys('rotate', 'example.com')).code, 0);
+    assert.deepEqual(Object.values(lab.states()), ['revoked', 'revoked', 'active', 'active']);
+  });
+
+  it('abort stops a rotation that waits for DNS', async () => {
+    lab.hidden.add(name('wx202611r1'));
+    let abort: Ran | undefined;
+    lab.sleep = async (ms) => {
+      lab.clock.advance(ms);
+      abort ??= await keys('abort', 'example.com');
+    };
+    const rotation = await keys('rotate', 'example.com');
+    assert.equal(abort?.code, 0, abort?.err);
+    assert.equal(rotation.code, 3, rotation.err);
+    assert.match(rotation.err, /tester gave its new keys up at 2026-\S+; this rotation stops/);
+    assert.deepEqual(lab.states(), { wx202611r1: 'destroyed', wx202611e1: 'destroyed' });
   });
 
   it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import fs, { writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -103,6 +106,22 @@ describe('keyring store', () => {
     const edit = store.change(() => Promise.reject(new Error('no')));
     await assert.rejects(edit, { message: 'no' });
     assert.deepEqual(await readFile(path.join(place.dir, 'keyring.yaml')), before);
+    assert.deepEqual(await readdir(place.dir), ['keyring.yaml']);
+  });
+
+  it('makes a change again whose lock was taken for that of a dead writer', async () => {
+    await addDomain('a.example');
+    const lock = path.join(place.dir, '.lock');
+    let edits = 0;
+    const result = await store.change(async ({ domains }) => {
+      edits += 1;
+      // Above the largest process number of Linux (proc(5), pid_max).
+      const dead = { pid: 4_194_305, host: hostname(), started: '', token: 'x', since: '' };
+      if (edits === 1) await writeFile(lock, JSON.stringify(dead));
+      return { domain: { domain: 'b.example', subdomains: false, keys: [] }, result: domains.size };
+    });
+    assert.deepEqual([result, edits], [1, 2]);
+    assert.ok((await store.read()).domains.has('b.example'));
     assert.deepEqual(await readdir(place.dir), ['keyring.yaml']);
   });
 
@@ -239,6 +258,48 @@ describe('lock file', () => {
       await assert.rejects(acquireLock(file, options), { code: 'keyring-locked' });
       assert.equal(await readFile(file, 'utf8'), text);
     }
+  });
+
+  it('is left alone when the dead process had released it, and another one has it now', async () => {
+    await writeFile(file, owner({ pid: DEAD_PID }));
+    const kill = process.kill;
+    const now = owner({ token: 'newer' });
+    process.kill = ((...args: Parameters<typeof kill>) => {
+      writeFileSync(file, now); // between the look at the lock and that at its owner
+      return kill(...args);
+    }) as typeof kill;
+    const moved: unknown[] = [];
+    const { rename, unlink } = fs.promises;
+    fs.promises.rename = async (from, to) => {
+      moved.push(from);
+      await rename(from, to);
+    };
+    fs.promises.unlink = async (name) => {
+      if (name === file) moved.push(name);
+      await unlink(name);
+    };
+    syncBuiltinESMExports();
+    try {
+      await assert.rejects(acquireLock(file, options), { code: 'keyring-locked' });
+      assert.deepEqual(moved, []);
+      assert.deepEqual(await readdir(place.root), ['.lock']);
+    } finally {
+      process.kill = kill;
+      Object.assign(fs.promises, { rename, unlink });
+      syncBuiltinESMExports();
+    }
+  });
+
+  it('of a dead process whose taker was killed as well is taken over all the same', async () => {
+    const text = owner({ pid: DEAD_PID });
+    await writeFile(file, text);
+    const digest = createHash('sha256').update('other').digest('hex').slice(0, 12);
+    const claim = path.join(place.root, `..lock.${digest}.tmp`);
+    await fs.promises.link(file, claim);
+    const lock = await acquireLock(file, options);
+    await lock.check();
+    await lock.release();
+    assert.deepEqual(await readdir(place.root), []);
   });
 
   it('that was taken away stops the writer, and is not released by it', async () => {

@@ -185,6 +185,10 @@ describe('the check "seen in DNS", against real BINDs', () => {
     const missing = await see('wild.test', undefined, { selector: 'next' });
     assert.equal(missing.verdict, 'not-yet');
     assert.match(missing.summary, /only a wildcard answers/);
+    // It answers right below the domain too: twice the same is still one record.
+    const star = await see('star.test');
+    assert.equal(star.verdict, 'not-yet', star.summary);
+    assert.match(star.summary, /only a wildcard answers/);
     const alias = await see('wildcname.test');
     assert.equal(alias.verdict, 'seen', alias.summary);
     assert.equal(alias.settleMs, 900_000);
