@@ -75,7 +75,7 @@ export async function advance(
     const waitMs = waitFor(steps, clock.wallMs(), options.pollMs);
     if (clock.monotonicMs() + waitMs > deadlineMs) break;
     if (work.access.interruption?.heed() === true) break;
-    work.access.progress(waitText(entry.domain, steps, course.outcomes, waitMs));
+    course.tellWait(entry.domain, steps, waitMs);
     await work.access.sleep(waitMs);
     course.tried.clear();
   }
@@ -104,6 +104,7 @@ class Course {
   readonly #tells: boolean;
   readonly #said = new Set<string>();
   #overtaken = 0;
+  #wait = { text: '', againMs: 0 };
 
   /** @param tells notes at once; without waits they can be said in the end */
   constructor(work: StepWork, tells: boolean) {
@@ -129,6 +130,16 @@ class Course {
     }
     if (outcome.result.kind !== 'done') this.tried.add(nameOf(next));
     return outcome.entry;
+  }
+
+  /** Says what is waited for: when that changes, and now and then, so that it is seen to live. */
+  tellWait(domain: string, steps: readonly NextStep[], waitMs: number): void {
+    const { access } = this.#work;
+    const nowMs = access.clock.monotonicMs();
+    const text = waitText(steps, this.outcomes);
+    if (text === this.#wait.text && nowMs < this.#wait.againMs) return;
+    this.#wait = { text, againMs: nowMs + WAIT_TOLD_MS };
+    access.progress(`${domain}: waiting, next look in ${daysText(waitMs)}${text}`);
   }
 }
 
@@ -177,6 +188,8 @@ function isFinal(result: StepResult): boolean {
 
 /** A person who looks at a long wait sees that it goes on. */
 const LONGEST_SILENCE_MS = 60_000;
+/** After so long the same is said again. */
+const WAIT_TOLD_MS = 300_000;
 
 /** Until the first step may go on; every `pollMs` what may go on before, e.g. since a relay reports. */
 function waitFor(steps: readonly NextStep[], nowMs: number, pollMs: number): number {
@@ -192,12 +205,8 @@ function firstTime(steps: readonly NextStep[]): number | undefined {
   return times.length > 0 && known.length === times.length ? Math.min(...known) : undefined;
 }
 
-function waitText(
-  domain: string,
-  steps: readonly NextStep[],
-  outcomes: readonly StepOutcome[],
-  waitMs: number,
-): string {
+/** ` (until TIME): WHY; WHY` */
+function waitText(steps: readonly NextStep[], outcomes: readonly StepOutcome[]): string {
   const told = outcomes.filter(({ result }) => result.kind === 'waiting');
   const waiting = steps.flatMap((step) => (step.kind === 'waiting' ? [step] : []));
   // What a step found out says more than why it is not due.
@@ -206,11 +215,7 @@ function waitText(
     ...told.flatMap(({ result }) => (result.kind === 'waiting' ? [result.why] : [])),
     ...others.map(({ why }) => why),
   ];
-  const times = waiting.flatMap(({ atMs }) => (atMs === undefined ? [] : [atMs]));
-  const until =
-    times.length > 0 && times.length === waiting.length
-      ? `until ${isoTime(Math.max(...times)).replace(/\.\d+/, '')}, `
-      : '';
-  const look = `next look in ${daysText(waitMs)}`;
-  return `${domain}: waiting (${until}${look}): ${[...new Set(whys)].join('; ')}`;
+  const atMs = firstTime(steps);
+  const until = atMs === undefined ? '' : ` (until ${isoTime(atMs).replace(/\.\d+/, '')})`;
+  return `${until}: ${[...new Set(whys)].join('; ')}`;
 }
