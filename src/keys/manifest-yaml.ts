@@ -105,13 +105,20 @@ domains: {}
   return { manifest, text };
 }
 
-/** The text of a manifest in which one domain is new or changed; the rest stays as it stands. */
-export function renderManifest(
+/**
+ * A manifest in which one domain is new or changed; the rest of its text stays as it stands.
+ *
+ * @param file its name, for messages
+ * @throws KeysError `manifest-invalid` when the result could not be read back
+ */
+export function changeManifest(
   source: ManifestSource,
   generation: number,
   changed: ManifestDomain,
-): string {
-  return changeQuickly(source, generation, changed) ?? changeTree(source, generation, changed);
+  file: string,
+): ManifestSource {
+  const quick = changeQuickly(source, generation, changed);
+  return quick ?? parseManifest(changeTree(source, generation, changed), file);
 }
 
 /**
@@ -120,21 +127,27 @@ export function renderManifest(
  * @returns undefined where the text is laid out otherwise than we do it
  */
 export function changeQuickly(
-  { text, manifest }: ManifestSource,
+  { text, manifest: before }: ManifestSource,
   generation: number,
   changed: ManifestDomain,
-): string | undefined {
+): ManifestSource | undefined {
   const entry = linesOf(new Document({ [changed.domain]: plainDomain(changed) }));
   const spliced = spliceDomain(text, generation, entry);
-  const found = spliced === undefined ? undefined : parseQuickly(spliced);
-  const domains = [...manifest.domains];
+  const manifest = spliced === undefined ? undefined : parseQuickly(spliced);
+  if (spliced === undefined || manifest === undefined) return undefined;
+  const domains = [...before.domains];
   const at = domains.findIndex(({ domain }) => domain === changed.domain);
-  domains.splice(at < 0 ? domains.length : at, 1, changed);
-  // What is undefined is not written.
-  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-  const isRight =
-    found !== undefined && isDeepStrictEqual(plain(found), plain({ generation, domains }));
-  return isRight ? spliced : undefined;
+  domains.splice(at < 0 ? domains.length : at, 1, asWritten(changed));
+  const found = manifest.domains.map((domain) =>
+    domain.domain === changed.domain ? asWritten(domain) : domain,
+  );
+  const isRight = manifest.generation === generation && isDeepStrictEqual(found, domains);
+  return isRight ? { text: spliced, manifest } : undefined;
+}
+
+/** Without what is undefined, which is not written. */
+function asWritten(domain: ManifestDomain): ManifestDomain {
+  return JSON.parse(JSON.stringify(domain));
 }
 
 function linesOf(document: Document): readonly string[] {

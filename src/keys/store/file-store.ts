@@ -18,10 +18,10 @@ import { KeysError, systemCode, systemReason } from '../keys-error.ts';
 import { acquireLock, type Lock } from '../lock-file.ts';
 import type { Manifest, ManifestDomain } from '../manifest.ts';
 import {
+  changeManifest,
   MAX_MANIFEST_BYTES,
   newManifest,
   parseManifest,
-  renderManifest,
 } from '../manifest-yaml.ts';
 
 /** A file as it was read last. */
@@ -256,8 +256,8 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
       known === undefined || standing === undefined
         ? newManifest()
         : { manifest: known.manifest, text: standing };
-    const text = renderManifest(source, current.generation + 1, domain);
-    const { manifest } = parseManifest(text, file); // what could not be read back is not written
+    // What could not be read back is not written.
+    const { text, manifest } = changeManifest(source, current.generation + 1, domain, file);
     await lock.check();
     // An editor knows nothing of our lock.
     if ((await standingText(file)) !== standing) throw changedMeanwhile(file);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { KeysError } from '../../../src/keys/keys-error.ts';
-import { newManifest, parseManifest, renderManifest } from '../../../src/keys/manifest-yaml.ts';
+import { changeManifest, newManifest, parseManifest } from '../../../src/keys/manifest-yaml.ts';
 
 const KEY = [
   '      - selector: wx202611e1',
@@ -162,7 +162,8 @@ describe('manifest', () => {
     const source = parseManifest(`# mine\n${text()}  # about b\n  b.example:\n    keys: []\n`, 'f');
     const [domain] = source.manifest.domains;
     assert.ok(domain !== undefined);
-    const changed = renderManifest(source, 8, { ...domain, subdomains: false });
+    const change = { ...domain, subdomains: false };
+    const { text: changed } = changeManifest(source, 8, change, 'f');
     assert.match(changed, /^# mine/);
     assert.match(changed, /# about b/);
     const { manifest } = parseManifest(changed, 'f');
@@ -177,11 +178,8 @@ describe('manifest', () => {
   });
 
   it('of a new keyring is block style and reads back', () => {
-    const changed = renderManifest(newManifest(), 2, {
-      domain: 'a.example',
-      subdomains: true,
-      keys: [],
-    });
+    const change = { domain: 'a.example', subdomains: true, keys: [] };
+    const { text: changed } = changeManifest(newManifest(), 2, change, 'f');
     assert.match(changed, /\n {2}a\.example:\n {4}subdomains: true\n/);
     assert.equal(parseManifest(changed, 'f').manifest.generation, 2);
   });

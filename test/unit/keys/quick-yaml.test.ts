@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { ManifestDomain } from '../../../src/keys/manifest.ts';
 import {
+  changeManifest,
   changeQuickly,
   newManifest,
   parseManifest,
   parseQuickly,
   parseThoroughly,
-  renderManifest,
 } from '../../../src/keys/manifest-yaml.ts';
 import { loadQuickly } from '../../../src/keys/quick-yaml.ts';
 
@@ -149,9 +149,12 @@ describe('YAML that is read quickly', () => {
         const expected = new Map<string, ManifestDomain>();
         for (const [at, change] of changes.entries()) {
           const generation = at + 2;
-          const written = renderManifest(source, generation, change);
+          const { text: written } = changeManifest(source, generation, change, 'f');
           const isPlain = loadQuickly(written) !== undefined;
-          assert.equal(isPlain ? changeQuickly(source, generation, change) : written, written);
+          assert.equal(
+            isPlain ? changeQuickly(source, generation, change)?.text : written,
+            written,
+          );
           source = parseManifest(written, 'f');
           expected.set(change.domain, change);
           assert.ok(written.startsWith('# DKIM keyring'));
@@ -185,7 +188,8 @@ domains:
 # the end
 `;
     const source = parseManifest(text, 'f');
-    const changed = renderManifest(source, 8, { domain: 'b.example', subdomains: true, keys: [] });
+    const change = { domain: 'b.example', subdomains: true, keys: [] };
+    const { text: changed } = changeManifest(source, 8, change, 'f');
     assert.equal(
       changed,
       `# mine
@@ -209,14 +213,14 @@ domains:
   it('of another layout is changed by the library', () => {
     const text = 'version: 1\ngeneration: 1\ndomains: {a.example: {keys: []}}\n';
     const domain = { domain: 'b.example', subdomains: false, keys: [] };
-    const changed = renderManifest(parseManifest(text, 'f'), 2, domain);
+    const { text: changed } = changeManifest(parseManifest(text, 'f'), 2, domain, 'f');
     const { manifest } = parseManifest(changed, 'f');
     assert.deepEqual(
       manifest.domains.map((entry) => entry.domain),
       ['a.example', 'b.example'],
     );
     const wide = 'version: 1\ngeneration: 1\ndomains:\n      a.example:\n        keys: []\n';
-    const both = renderManifest(parseManifest(wide, 'f'), 2, domain);
+    const { text: both } = changeManifest(parseManifest(wide, 'f'), 2, domain, 'f');
     assert.equal(parseManifest(both, 'f').manifest.domains.length, 2);
   });
 });
