@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { KeysSettings } from '../../src/cli/keys-command.ts';
-import { revokeDueMs } from '../../src/keys/lifecycle/next-steps.ts';
-import { DAY_MS, DEFAULT_POLICY } from '../../src/keys/lifecycle/policy.ts';
+import { DAY_MS } from '../../src/keys/lifecycle/policy.ts';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
 import { FileKeyringStore } from '../../src/keys/store/file-store.ts';
 import { AheadClock } from '../support/ahead-clock.ts';
@@ -27,10 +27,14 @@ const KEY_NAME = 'waxseal-key';
 const MX_ADDRESS = '127.0.1.1';
 /** How often the scheduled job runs, on the compressed clock. */
 const TICK_MS = DAY_MS / 2;
+/** `retireAfterDays` and `maxStaleMs`, from the activation of the new keys. */
+const WITHDRAWN_AFTER_MS = 8 * DAY_MS;
 /** Messages of each replica that are to be on their way at least in each part of the rotation. */
 const SOME = 100;
 const HERE = 0;
 const THERE = 1;
+const ASLEEP = 2;
+const SLEEPING_MACHINE = fileURLToPath(new URL('../support/sleeping-machine.ts', import.meta.url));
 
 /**
  * Two relays sign for one domain, on the machine's clock; the commands rotate its keys, on one on
@@ -180,9 +184,8 @@ describe('a rotation under load', function () {
     await load.settled(newThere);
 
     // A week and a day pass, all but the last hours of it.
-    const dueMs = Math.min(
-      ...(await keysNow()).flatMap((key) => revokeDueMs(key, DEFAULT_POLICY) ?? []),
-    );
+    const since = (await keysNow()).flatMap(({ retiringSince = [] }) => retiringSince);
+    const dueMs = Math.max(...since.map(Date.parse)) + WITHDRAWN_AFTER_MS;
     while (clock.wallMs() + TICK_MS < dueMs) {
       clock.pass(TICK_MS);
       await job();
@@ -210,10 +213,10 @@ describe('a rotation under load', function () {
       (await readdir(join(settings.keys.dir, 'private', DOMAIN))).sort(),
       fresh.map((selector) => `${selector}.key`),
     );
+    await arrived.verify(oldMails.slice(0, SOME), 'absent');
     await load.stop();
 
     await arrived.verifiedOnArrival(load.mails);
-    await arrived.verify(load.mails.filter(isSignedBy(fresh)), 'pass');
     for (const { number, reply } of load.mails) assert.match(reply ?? '', /^250 /, `${number}`);
     assert.equal(load.arrived.length, load.mails.length, 'each arrived once');
     const newMails = load.mails.filter(isSignedBy(fresh));
@@ -235,5 +238,33 @@ describe('a rotation under load', function () {
     }
     assert.equal(eventsOf(HERE, 'keyring-trouble').length, 0);
     assert.equal(eventsOf(THERE, 'keyring-well').length, 1);
+  });
+
+  it('answers 451 and signs nothing where the keyring was out of reach for longer', async () => {
+    await arrived.close(); // no verifier takes a signature of tomorrow
+    const replica = await startReplica('asleep', {
+      NODE_OPTIONS: `--import=${SLEEPING_MACHINE}`,
+      SLEEP_MS: String(DAY_MS + 1),
+    });
+    replicas.push(replica);
+    const { waxseal } = replica;
+    const troubles = () => waxseal.records.filter(({ event }) => event === 'keyring-trouble');
+    assert.match(await load.one(ASLEEP, waxseal.port), /^250 /);
+    await replica.cutOff();
+    await waitFor('the complaint', () => troubles().length > 0);
+    assert.match(await load.one(ASLEEP, waxseal.port), /^250 /, 'for a day it goes on');
+    const before = load.mails.length;
+    waxseal.signal('SIGUSR2');
+    await waitFor('the end of signing', async () =>
+      /^451 4\.7\.5 /.test(await load.one(ASLEEP, waxseal.port)),
+    );
+    assert.match(await load.one(ASLEEP, waxseal.port), /^451 4\.7\.5 /);
+    await replica.connect();
+    await waitFor('the keyring', async () => /^250 /.test(await load.one(ASLEEP, waxseal.port)));
+    for (const { reply, content, signedBy } of load.mails.slice(before)) {
+      assert.equal(content !== undefined, reply?.startsWith('250'), 'what is refused goes nowhere');
+      assert.equal(signedBy.length, content === undefined ? 0 : 2, 'and nothing goes unsigned');
+    }
+    assert.equal(waxseal.pid, replica.pid);
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LiveVerifier } from './live-verifiers.ts';
+import type { LiveVerifier, Verdict } from './live-verifiers.ts';
 import type { LoadMail, MailLoad } from './mail-load.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -39,7 +39,7 @@ export class LiveMail {
   }
 
   /** Has every signature of every message verified by all, as DNS is now. */
-  async verify(mails: readonly LoadMail[], verdict: 'pass' | 'revoked'): Promise<void> {
+  async verify(mails: readonly LoadMail[], verdict: Verdict['verdict']): Promise<void> {
     for (let from = 0; from < mails.length; from += BATCH) {
       const batch = mails.slice(from, from + BATCH);
       const files = batch.map(fileOf);

@@ -11,7 +11,7 @@ const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 /** What a verifier says of one signature. */
 export interface Verdict {
   readonly selector: string;
-  /** `pass`, `revoked` (the record's `p=` is empty), or what it complains about. */
+  /** `pass`, `revoked` (`p=` is empty), `absent` (no record), or what it complains about. */
   readonly verdict: string;
 }
 
@@ -34,6 +34,22 @@ export interface LiveOpendkim {
   /** The authoritative server of the zone. */
   readonly server: DnsServer;
   readonly zone: string;
+}
+
+type Words = readonly (readonly [string, string])[];
+
+const OPENDKIM_WORDS: Words = [
+  ['reason="key revoked"', 'revoked'],
+  ['reason="key not found in DNS"', 'absent'],
+];
+
+const DKIMPY_WORDS: Words = [
+  [" public key (b'')", 'revoked'], // it has no word for that, but quotes the key
+  ['missing public key', 'absent'],
+];
+
+function wordFor(words: Words, complaint: string): string {
+  return words.find(([part]) => complaint.includes(part))?.[1] ?? complaint;
 }
 
 /** OpenDKIM's own milter code, run on files, with Unbound's library as its resolver. */
@@ -69,12 +85,7 @@ export async function liveOpendkim(options: LiveOpendkim): Promise<LiveVerifier>
       [...result.matchAll(/dkim=(\w+)(.*?)\sheader\.d=.*?\sheader\.s=([^\s;]+)/gs)].map(
         ([, verdict = '', detail = '', selector = '']) => ({
           selector,
-          verdict:
-            verdict === 'pass'
-              ? 'pass'
-              : detail.includes('reason="key revoked"')
-                ? 'revoked'
-                : `${verdict}${detail}`,
+          verdict: verdict === 'pass' ? 'pass' : wordFor(OPENDKIM_WORDS, `${verdict}${detail}`),
         }),
       ),
     );
@@ -96,8 +107,7 @@ export function liveDkimpy(server: DnsServer): LiveVerifier {
     return files.map((file) =>
       (results[file] ?? []).map(({ selector, pass, error }) => ({
         selector,
-        // It has no word for it, but says which key it could not use.
-        verdict: pass ? 'pass' : / public key \(b''\)/.test(error ?? '') ? 'revoked' : `${error}`,
+        verdict: pass ? 'pass' : wordFor(DKIMPY_WORDS, `${error}`),
       })),
     );
   };

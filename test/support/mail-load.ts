@@ -57,6 +57,16 @@ export class MailLoad {
     await Promise.all(this.#sessions);
   }
 
+  /** Sends one more, in a session of its own. @returns the last reply */
+  async one(replica: number, port: number): Promise<string> {
+    const client = await RawClient.session(port);
+    try {
+      return await this.#send(client, replica);
+    } finally {
+      client.close();
+    }
+  }
+
   /** Waits until so many messages of each replica that were begun from now on are accepted. */
   async flows(count: number, replicas: readonly number[]): Promise<void> {
     const from = this.mails.length;
@@ -82,26 +92,24 @@ export class MailLoad {
     try {
       for (;;) {
         await next();
-        if (!this.#isOn) return;
-        const number = this.mails.length;
-        const mail: LoadMail = {
-          number,
-          replica,
-          reply: undefined,
-          content: undefined,
-          signedBy: [],
-        };
-        this.mails.push(mail);
-        const octets = message(this.#domain, number);
-        mail.reply = await client.send(`a@${this.#domain}`, ['a@sink.test'], octets);
+        if (!this.#isOn || client.ended) return;
+        await this.#send(client, replica);
       }
-    } catch (error) {
-      // A session that breaks shows as a message without a good reply.
-      const mail = this.mails.findLast((one) => one.replica === replica && !isOver(one));
-      if (mail !== undefined) mail.reply = `no reply: ${error}`;
     } finally {
       client.close();
     }
+  }
+
+  /** A session that breaks shows as a message without a good reply. */
+  async #send(client: RawClient, replica: number): Promise<string> {
+    const number = this.mails.length;
+    const waiting = { reply: undefined, content: undefined, signedBy: [] };
+    const mail: LoadMail = { number, replica, ...waiting };
+    this.mails.push(mail);
+    const octets = message(this.#domain, number);
+    const reply = client.send(`a@${this.#domain}`, ['a@sink.test'], octets);
+    mail.reply = await reply.catch((error: unknown) => `no reply: ${error}`);
+    return mail.reply;
   }
 
   #arrive({ contents }: MxSession): string {
