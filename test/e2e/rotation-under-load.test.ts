@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DAY_MS } from '../../src/keys/lifecycle/policy.ts';
-import { LoadLab, type Replica } from '../support/load-lab.ts';
+import { type CopiedReplica, type LinkedReplica, LoadLab } from '../support/load-lab.ts';
 import type { LoadMail } from '../support/mail-load.ts';
 import { requirePeer } from '../support/peers.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -18,16 +18,19 @@ const WITHDRAWN_AFTER_MS = 8 * DAY_MS;
 const REMOVED_AFTER_DAYS = 30;
 /** Messages that each replica takes at least in each part of the rotation. */
 const SOME = 100;
-/** The replicas by number: one keeps the keyring all the time, one is cut off from it. */
+/** The replicas by number: one keeps the keyring all the time, one loses it, one has a copy. */
 const HERE = 0;
 const THERE = 1;
+const COPIED = 2;
+const ALL = [HERE, THERE, COPIED];
 const SLEEPING_MACHINE = fileURLToPath(new URL('../support/sleeping-machine.ts', import.meta.url));
 
 describe('a rotation under load', function () {
   this.timeout(300_000);
   let lab: LoadLab;
-  let here: Replica;
-  let there: Replica;
+  let here: LinkedReplica;
+  let there: LinkedReplica;
+  let copied: CopiedReplica;
 
   before(async function () {
     const peers = { named: requirePeer(this, 'named'), opendkim: requirePeer(this, 'opendkim') };
@@ -36,15 +39,16 @@ describe('a rotation under load', function () {
     await lab.run('rotate', lab.domain);
     here = await lab.startReplica();
     there = await lab.startReplica();
+    copied = await lab.startCopiedReplica();
   });
   after(async () => {
     await lab?.stop();
   });
 
-  /** What a scheduled job runs. Mail goes through both replicas before the next one. */
+  /** What a scheduled job runs. Mail goes through all replicas before the next one. */
   async function job(): Promise<void> {
     await lab.run('rotate', '--due', '--step');
-    await lab.load.flows(1, [HERE, THERE]);
+    await lab.load.flows(1, ALL);
   }
 
   const isSignedBy = (selectors: readonly string[]) => (mail: LoadMail) =>
@@ -64,7 +68,7 @@ describe('a rotation under load', function () {
     const old = await lab.selectorsIn('active');
     assert.equal(old.length, 2, 'RSA and Ed25519');
     load.start(lab.replicas.map(({ waxseal }) => waxseal.port));
-    await load.flows(SOME, [HERE, THERE]);
+    await load.flows(SOME, ALL);
 
     // One replica loses the keyring, and the whole rotation up to `active` runs.
     await there.cutOff();
@@ -75,7 +79,7 @@ describe('a rotation under load', function () {
     assert.equal(fresh.length, 2);
     assert.deepEqual(await lab.selectorsIn('retiring'), old);
     const newHere = await signsWith(HERE, fresh);
-    await load.flows(SOME, [HERE, THERE]);
+    await load.flows(SOME, ALL);
     await job();
 
     // It comes back within `maxStaleMs`, on the clock of the rotation too.
@@ -88,8 +92,18 @@ describe('a rotation under load', function () {
     assert.ok(mailsOf(THERE, newHere, connectedAt).length >= SOME);
     await there.connect();
     const newThere = await signsWith(THERE, fresh);
-    await load.settled(newThere);
-    assert.deepEqual(await lab.selectorsIn('retiring'), old, 'it took them in time');
+
+    // A copy comes late, and the manifest before the private keys.
+    await copied.copy('manifests');
+    await waitFor('the complaint', () => copied.events('keyring-trouble').length === 1, 60_000);
+    await load.flows(SOME, ALL);
+    const copiedAt = load.mails.length;
+    await load.settled(copiedAt);
+    assert.ok(mailsOf(COPIED, 0, copiedAt).every(isSignedBy(old)), 'the keys that open');
+    await copied.copy('private keys');
+    const newCopied = await signsWith(COPIED, fresh);
+    await load.settled(newCopied);
+    assert.deepEqual(await lab.selectorsIn('retiring'), old, 'they took them in time');
 
     // Days pass, to the last hour of the old keys.
     const since = (await lab.keys()).flatMap(({ retiringSince = [] }) => retiringSince);
@@ -109,7 +123,7 @@ describe('a rotation under load', function () {
     await mail.verify(oldMails, 'revoked');
 
     // A month later they are gone.
-    await load.flows(SOME, [HERE, THERE]);
+    await load.flows(SOME, ALL);
     for (let day = 0; day < REMOVED_AFTER_DAYS; day += 5) {
       assert.deepEqual(await lab.selectorsIn('revoked'), old);
       clock.pass(5 * DAY_MS);
@@ -131,10 +145,11 @@ describe('a rotation under load', function () {
     assert.equal(oldMails.length + newMails.length, load.mails.length, 'by one whole set each');
     assert.ok(mailsOf(HERE, newHere).every(isSignedBy(fresh)), 'and never back');
     assert.ok(mailsOf(THERE, newThere).every(isSignedBy(fresh)), 'and never back');
+    assert.ok(mailsOf(COPIED, newCopied).every(isSignedBy(fresh)), 'and never back');
   });
 
-  it('needs no restart, and has both relays log each message as signed', async () => {
-    for (const [number, { waxseal, pid, events }] of [here, there].entries()) {
+  it('needs no restart, and has all relays log each message as signed', async () => {
+    for (const [number, { waxseal, pid, events }] of [here, there, copied].entries()) {
       process.kill(pid, 0); // it is there
       assert.equal(events('started').length, 1);
       const count = mailsOf(number).length;
@@ -147,8 +162,10 @@ describe('a rotation under load', function () {
       }
     }
     assert.equal(here.events('keyring-trouble').length, 0);
-    assert.equal(there.events('keyring-trouble').length, 1);
-    assert.equal(there.events('keyring-well').length, 1);
+    for (const { events } of [there, copied]) {
+      assert.equal(events('keyring-trouble').length, 1);
+      assert.equal(events('keyring-well').length, 1);
+    }
   });
 
   it('answers 451 and signs nothing where the keyring was out of reach for longer', async () => {

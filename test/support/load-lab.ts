@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { KeysSettings } from '../../src/cli/keys-command.ts';
+import { makeDirectory, writeFileAtomic } from '../../src/keys/atomic-write.ts';
 import type { KeyState } from '../../src/keys/key-state.ts';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
 import { FileKeyringStore } from '../../src/keys/store/file-store.ts';
@@ -22,17 +32,32 @@ const DOMAIN = 'example.test';
 const KEY_NAME = 'waxseal-key';
 const MX_ADDRESS = '127.0.1.1';
 
-/** `waxseal serve` on the keyring, which it sees through a link of its own. */
+/** A relay of the lab. */
 export interface Replica {
   readonly waxseal: Waxseal;
   /** As it was at the start. */
   readonly pid: number;
+  events(name: string): readonly LogRecord[];
+}
+
+export interface LinkedReplica extends Replica {
   /** Takes the keyring away, as a network does with a file system. */
   cutOff(): Promise<void>;
   /** Brings it back; `startReplica` has done it once. */
   connect(): Promise<void>;
-  events(name: string): readonly LogRecord[];
 }
+
+export type KeyringPart = 'manifests' | 'private keys';
+
+export interface CopiedReplica extends Replica {
+  /** Copies a part of the keyring to it; `startCopiedReplica` has done it once with all of it. */
+  copy(part: KeyringPart): Promise<void>;
+}
+
+const PARTS: Readonly<Record<KeyringPart, RegExp>> = {
+  manifests: /^[^/]+\.yaml$/,
+  'private keys': /^private\/.+\.key$/,
+};
 
 /** Paths of the programs, see `requirePeer`. */
 export interface LoadPeers {
@@ -98,25 +123,49 @@ export class LoadLab {
     return new LoadLab(root, { bind, mx, load, mail });
   }
 
-  /** @param env over that of this process */
-  async startReplica(env: Readonly<Record<string, string>> = {}): Promise<Replica> {
-    const link = join(this.#root, `keys-${this.replicas.length}`);
+  /**
+   * A relay that sees the keyring through a link of its own.
+   *
+   * @param env over that of this process
+   */
+  async startReplica(env: Readonly<Record<string, string>> = {}): Promise<LinkedReplica> {
+    const link = this.#nextPlace();
     const connect = async () => await symlink(this.settings.keys.dir, link);
     await connect();
+    const replica = await this.#serve(link, env);
+    return { ...replica, connect, cutOff: async () => await unlink(link) };
+  }
+
+  /** A relay that has a copy of the keyring. */
+  async startCopiedReplica(): Promise<CopiedReplica> {
+    const place = this.#nextPlace();
+    const copy = async (part: KeyringPart) => {
+      const from = this.settings.keys.dir;
+      for (const file of await readdir(from, { recursive: true })) {
+        if (!PARTS[part].test(file)) continue;
+        await makeDirectory(dirname(join(place, file)), 0o750);
+        await writeFileAtomic(join(place, file), await readFile(join(from, file)), 0o640);
+      }
+    };
+    await copy('private keys');
+    await copy('manifests');
+    return { ...(await this.#serve(place)), copy };
+  }
+
+  #nextPlace(): string {
+    return join(this.#root, `keys-${this.replicas.length}`);
+  }
+
+  async #serve(dir: string, env: Readonly<Record<string, string>> = {}): Promise<Replica> {
     const { masterKeyFile } = this.settings.keys;
     const waxseal = await Waxseal.prepare({
-      keys: { dir: link, masterKeyFile, watchMs: 500 },
+      keys: { dir, masterKeyFile, watchMs: 500 },
       dns: { servers: [this.#bind.server] },
       relay: { port: this.#mx.port, allowPrivate: true, ehloName: 'relay.example.net' },
     });
+    const events = (name: string) => waxseal.records.filter(({ event }) => event === name);
     await waxseal.serve(env);
-    const replica: Replica = {
-      waxseal,
-      pid: waxseal.pid,
-      connect,
-      cutOff: async () => await unlink(link),
-      events: (name) => waxseal.records.filter(({ event }) => event === name),
-    };
+    const replica = { waxseal, pid: waxseal.pid, events };
     this.replicas.push(replica);
     return replica;
   }
