@@ -91,11 +91,16 @@ export class Waxseal {
     return stdout;
   }
 
-  /** Starts `serve` and waits until it listens. */
-  async serve(): Promise<void> {
+  /**
+   * Starts `serve` and waits until it listens.
+   *
+   * @param env over that of this process
+   */
+  async serve(env: Readonly<Record<string, string>> = {}): Promise<void> {
     const child = spawn(process.execPath, [CLI, 'serve', '--config', this.configFile], {
       cwd: this.dir,
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
     });
     this.#child = child;
     createInterface({ input: child.stdout }).on('line', (line) => {

@@ -35,7 +35,7 @@ interface Probe {
   readonly delayMs: number;
 }
 
-/** Between two reports of the same. */
+/** Between two reports of the same, and two tries to write one. */
 export const HEARTBEAT_MS = 30_000;
 /** Heartbeats that may be lost before a report counts for nothing. */
 const GOOD_FOR_MS = 3 * HEARTBEAT_MS;
@@ -43,6 +43,7 @@ const PROBES_AT_ONCE = 4;
 /** KMS permissions spread slowly: a probe that failed is repeated, twice as late each time. */
 const FIRST_RETRY_MS = 10_000;
 const LAST_RETRY_MS = 300_000;
+/** Between two complaints that reports cannot be written. */
 const TROUBLE_MS = 3_600_000;
 /** A relay that was killed leaves its report; nobody goes by one that is so old. */
 const FORGOTTEN_MS = 7 * 86_400_000;
@@ -57,7 +58,9 @@ export class RelayReporter {
   readonly #startedAt: string;
   readonly #probes = new Map<string, Probe>();
   #written: { readonly text: string; readonly atMs: number } | undefined;
-  #troubleMs: number | undefined;
+  /** When the last write failed; undefined when it did not. */
+  #failedMs: number | undefined;
+  #toldMs: number | undefined;
   #prunedMs: number | undefined;
   #work: Promise<void> | undefined;
   #stopped = false;
@@ -110,7 +113,7 @@ export class RelayReporter {
   async #prune(): Promise<void> {
     const { reports, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    if (this.#troubleMs !== undefined) return;
+    if (this.#failedMs !== undefined) return;
     if (this.#prunedMs !== undefined && nowMs - this.#prunedMs < PRUNE_MS) return;
     this.#prunedMs = nowMs;
     try {
@@ -146,7 +149,7 @@ export class RelayReporter {
   async #write(): Promise<void> {
     const { reports, clock, onTrouble } = this.#parts;
     const nowMs = clock.monotonicMs();
-    if (this.#troubleMs !== undefined && nowMs - this.#troubleMs < TROUBLE_MS) return;
+    if (this.#failedMs !== undefined && nowMs - this.#failedMs < HEARTBEAT_MS) return;
     const state = this.#state();
     const text = JSON.stringify(state);
     if (this.#written?.text === text && nowMs - this.#written.atMs < HEARTBEAT_MS) return;
@@ -158,11 +161,14 @@ export class RelayReporter {
         goodUntil: new Date(wallMs + GOOD_FOR_MS).toISOString(),
       });
       this.#written = { text, atMs: nowMs };
-      this.#troubleMs = undefined;
+      this.#failedMs = undefined;
+      this.#toldMs = undefined;
     } catch (error) {
-      this.#troubleMs = nowMs;
-      if (error instanceof KeysError) onTrouble(error);
-      else throw error;
+      this.#failedMs = nowMs;
+      if (!(error instanceof KeysError)) throw error;
+      if (this.#toldMs !== undefined && nowMs - this.#toldMs < TROUBLE_MS) return;
+      this.#toldMs = nowMs;
+      onTrouble(error);
     }
   }
 

@@ -88,6 +88,8 @@ export class FileReports implements RelayReports {
 
   async write(report: RelayReport): Promise<void> {
     try {
+      // A keyring that is gone (a volume, a copy that is being replaced) must not be made anew here.
+      await stat(path.dirname(this.#dir));
       await makeDirectory(this.#dir, 0o750);
       await writeFileAtomic(this.#file(report.relay), Buffer.from(rendered(report)), 0o640);
     } catch (error) {

@@ -29,6 +29,7 @@ describe('relay reports', () => {
   const troubles: string[] = [];
 
   beforeEach(async () => {
+    troubles.length = 0;
     place = await makeKeyringPlace();
     clock = new ManualClock(Date.parse('2026-11-21T09:00:00Z'));
     access = keyringAccess(place, clock);
@@ -134,6 +135,19 @@ describe('relay reports', () => {
     assert.equal(troubles.length, 1);
     assert.match(troubles[0] ?? '', /relays/);
     await chmod(place.dir, 0o750);
+  });
+
+  it('of a relay that is cut off leave its place alone, and go on when it is back', async () => {
+    await look();
+    await rename(place.dir, `${place.dir}.away`);
+    clock.advance(HEARTBEAT_MS);
+    await holder.refresh(false);
+    reporter.onLook();
+    await reporter.settled();
+    await rename(`${place.dir}.away`, place.dir); // fails when there is a new directory in its place
+    assert.equal(troubles.length, 1);
+    clock.advance(HEARTBEAT_MS);
+    assert.equal((await look()).at, new Date(clock.wallMs()).toISOString());
   });
 
   it('of others that are damaged are passed over', async () => {
