@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { errorMessage, WaxsealError } from '../../base/errors.ts';
 import { withActive } from '../activate-keys.ts';
+import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { liveSharersOf } from '../shared-keys.ts';
 import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
 import { nextSet } from './fresh-steps.ts';
 import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
@@ -57,8 +59,9 @@ export async function emergency(
       const standby = switched.kind === 'done' ? switched.result : [];
       if (switched.kind !== 'done') faults.push(switched);
       // Not under the lease: whoever has it by now keeps no key from being withdrawn.
-      const read = await tried(async () => (await access.store.read()).domains.get(domain));
-      const after = (read.kind === 'done' ? read.result : undefined) ?? left;
+      const read = await tried(async () => await access.store.read());
+      const snapshot = read.kind === 'done' ? read.result : undefined;
+      const after = snapshot?.domains.get(domain) ?? left;
       const keys = after.keys.filter((key) => selectors.includes(key.selector));
       const wishesNow = keys.map((key) => ({ key, record: 'revoked' as const }));
       const published = await tried(async () => await publish(work, domain, wishesNow));
@@ -67,7 +70,8 @@ export async function emergency(
       for (const key of keys) faults.push(...(await disable(access, domain, key)));
       if (faults.length === 0) await tell(EVENTS.done);
       const byHand = published.kind === 'done' ? handOver(published.result.result) : [];
-      const notes = [...byHand, ...consequences(after, keys, standby)];
+      const others = snapshot === undefined ? [] : sharedWith(snapshot, domain, keys);
+      const notes = [...byHand, ...others, ...consequences(after, keys, standby)];
       return { entry: after, selectors, result: together(faults), notes };
     },
     isTakeOver,
@@ -240,6 +244,21 @@ function together(faults: readonly StepResult[]): StepResult {
 
 function rank({ kind }: StepResult): number {
   return kind === 'overtaken' ? 1 : 0;
+}
+
+/** Whoever has a key that several domains share can forge mail of all of them. */
+function sharedWith(
+  snapshot: KeyringSnapshot,
+  domain: string,
+  keys: readonly ManifestKey[],
+): readonly string[] {
+  return keys.flatMap((key) =>
+    liveSharersOf(snapshot, domain, key).map(
+      (other) =>
+        `the same private key is ${other.key.state} as ${other.key.selector} of ${other.domain}, and is not withdrawn there: ` +
+        `"waxseal keys emergency ${other.domain} --selector ${other.key.selector}" does that`,
+    ),
+  );
 }
 
 /** What nobody can prevent any more, said plainly. */

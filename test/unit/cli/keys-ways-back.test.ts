@@ -124,6 +124,17 @@ describe('keys commands that go back', () => {
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
   });
 
+  it('emergency names the other domains for which the key still counts', async () => {
+    await keys('rotate', 'example.com');
+    const [rsa] = lab.entry().keys;
+    assert.ok(rsa !== undefined);
+    lab.put({ domain: 'b.example', subdomains: false, keys: [{ ...rsa, selector: 'mail' }] });
+    lab.put({ domain: 'c.example', subdomains: false, keys: [{ ...rsa, state: 'revoked' }] });
+    const { out } = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.match(out, /active as mail of b\.example, .* keys emergency b\.example --selector mail/);
+    assert.doesNotMatch(out, /c\.example/);
+  });
+
   describe('emergency, when the switch to the standby fails,', () => {
     const withdrawn = () => lab.zone.get(name('wx202611r1'))?.value === 'v=DKIM1; k=rsa; p=';
     const keyStates = () => [...lab.keys.values()].map(({ state }) => state).join(' ');
