@@ -239,6 +239,32 @@ describe('keyring', () => {
   });
 
   describe('holder', () => {
+    it('does not forget a domain that may have moved to a manifest which is broken', async () => {
+      await activeDomain('stays.example');
+      const whole = await readFile(manifest(), 'utf8');
+      await activeDomain('moved.example', true);
+      const both = await readFile(manifest(), 'utf8');
+      const other = path.join(place.dir, 'other.yaml');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await writeFile(other, 'domains: [');
+      await writeFile(manifest(), whole.replace(/generation: \d+/, 'generation: 8'));
+      await holder.reload();
+      assert.equal(holder.keysFor('stays.example').kind, 'keys');
+      assert.equal(holder.keysFor('other.example').kind, 'unknown-domain');
+      for (const domain of ['moved.example', 'a.moved.example']) {
+        assert.match(reasonOf(holder.keysFor(domain)), /moved\.example went from the keyring/);
+      }
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'unusable');
+      await writeFile(other, 'version: 1\ngeneration: 9\ndomains: {}\n');
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'unknown-domain', 'it is meant');
+      await writeFile(manifest(), both.replace(/generation: \d+/, 'generation: 10'));
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'keys');
+    });
+
     it('answers 451 material before it is loaded', () => {
       const holder = new KeyringHolder(place);
       assert.match(holder.fault ?? '', /not loaded/);
