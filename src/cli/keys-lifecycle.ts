@@ -101,6 +101,7 @@ async function lifecycleRun(
     wishes: { ...NO_WISHES, ...wishes },
     usableAtOnce,
     relays,
+    fallBacks: run.settings.kms?.fallback === true,
     isShared,
   });
   return { ...run, access, snapshot, policyOf, work };

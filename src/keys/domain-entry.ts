@@ -215,8 +215,10 @@ function entryNow(
   failures: readonly KeyFailure[],
 ): EntryNow {
   const { domain, keys } = source;
+  // A key that was given up (revoked, destroyed) before it ever signed changes nothing.
   const wasNeverActive = keys.every(
-    (key) => KEY_STATE_ROWS[key.state].fresh && key.activatedAt === undefined,
+    ({ state, activatedAt }) =>
+      activatedAt === undefined && !KEY_STATE_ROWS[state].signs && state !== 'retiring',
   );
   const reasons = failures.map(({ outcome }) => outcome.later?.reason ?? outcome.reason);
   const broken = reasons.length > 0 ? reasons.join('; ') : undefined;

@@ -1,5 +1,6 @@
 import { BACKENDS } from './backends.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
 /**
@@ -15,6 +16,16 @@ function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
     other.state === 'verified' &&
     other.backend === BACKENDS[main.backend].fallBack &&
     family(other) === family(main)
+  );
+}
+
+/**
+ * Is a key that never signed kept to stand in for an active one of its domain? Then it is not that
+ * one's successor: a rotation would let the domain sign with another back end than was chosen.
+ */
+export function isFallBack({ keys }: ManifestDomain, key: ManifestKey): boolean {
+  return keys.some(
+    (main) => KEY_STATE_ROWS[main.state].signs && fallsBackTo(main, { ...key, state: 'verified' }),
   );
 }
 

@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { access, readdir, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { makeDirectory, removeLeftovers, writeFileAtomic } from './atomic-write.ts';
+import { createFileAtomic, makeDirectory, removeLeftovers } from './atomic-write.ts';
 import type {
   BackendOptions,
   BackendRow,
@@ -62,9 +62,24 @@ class FileBackend implements KeyBackend {
     this.warnings = master.warnings;
   }
 
-  async create(identity: KeyIdentity): Promise<KeptKey> {
+  /** A file that is there is never replaced: a command that slept would end a key that signs by now. */
+  async create(
+    identity: KeyIdentity,
+    _intent: string,
+    begun: 'now' | 'perhaps-before' = 'perhaps-before',
+  ): Promise<KeptKey> {
+    const made = begun === 'now' ? undefined : await this.#madeBefore(identity);
+    if (made !== undefined) return made;
     const { publicKey, privateKey } = await algorithmOf(identity).generate();
     return { publicKey, material: await this.#write(identity, privateKey) };
+  }
+
+  /** What a run that was killed left under this name, which no manifest lists. */
+  async #madeBefore(identity: KeyIdentity): Promise<KeptKey | undefined> {
+    if (!(await this.holds(identity))) return undefined;
+    const kept = await this.#read(keyFile(this.#dir, identity), identity);
+    if (kept.kind === 'unusable') return undefined; // told as being in the way
+    return { publicKey: createPublicKey(kept.privateKey), material: undefined };
   }
 
   async keep(identity: KeyIdentity, privateKey: KeyObject): Promise<KeptKey> {
@@ -75,9 +90,7 @@ class FileBackend implements KeyBackend {
       if (kept.kind === 'key' && kept.privateKey.equals(privateKey)) {
         return { publicKey, material: undefined };
       }
-      throw new KeysRefusal('key-file-in-the-way', `${file} exists and holds another key`, {
-        hint: 'no manifest lists that file; move it away if you are sure that it is not needed',
-      });
+      throw inTheWay(file);
     }
     return { publicKey, material: await this.#write(identity, privateKey) };
   }
@@ -188,9 +201,10 @@ class FileBackend implements KeyBackend {
     try {
       await makeDirectory(path.dirname(file), DIRECTORY_MODE);
       await removeLeftovers(path.dirname(file));
-      await writeFileAtomic(file, sealed, FILE_MODE);
+      await createFileAtomic(file, sealed, FILE_MODE);
       return undefined;
     } catch (error) {
+      if (systemCode(error) === 'EEXIST') throw inTheWay(file);
       throw new KeysError('key-unwritable', `${file} ${systemReason(error)}`, { cause: error });
     }
   }
@@ -199,6 +213,12 @@ class FileBackend implements KeyBackend {
 /** Domain and selector were checked by `isSigningDomain` and `isSelector`: no slash, no `..`. */
 function keyFile(dir: string, identity: Pick<KeyIdentity, 'domain' | 'selector'>): string {
   return path.join(dir, PRIVATE_DIRECTORY, identity.domain, `${identity.selector}.key`);
+}
+
+function inTheWay(file: string): KeysRefusal {
+  return new KeysRefusal('key-file-in-the-way', `${file} exists and holds another key`, {
+    hint: 'no manifest lists that file; move it away if you are sure that it is not needed',
+  });
 }
 
 function inManifest({ domain, selector }: KeyIdentity): string {

@@ -3,7 +3,9 @@ import { errorMessage, WaxsealError } from '../base/errors.ts';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import { ConnectedBackends } from './connected-backends.ts';
 import { buildKeyring, type Keyring, type KeyringOptions } from './keyring.ts';
+import type { KeyringSnapshot } from './keyring-store.ts';
 import { KeysError } from './keys-error.ts';
+import type { ManifestDomain } from './manifest.ts';
 import { Freshness } from './store/freshness.ts';
 import { isUnchanged, type Merge, mergeShards, type Shards } from './store/merge-shards.ts';
 import { type OpenedStore, openStore } from './store/stores.ts';
@@ -55,6 +57,8 @@ export class KeyringHolder implements SigningKeyring {
   /** The highest generation that each shard ever had here. */
   readonly #seen = new Map<string, number>();
   readonly backends: ConnectedBackends;
+  /** Domains that went while a part of the keyring was in trouble: they may stand there. */
+  #vanished: readonly ManifestDomain[] = [];
   #inForce: InForce | undefined;
   #isConfirmed = false;
   #confirmedGeneration = 0;
@@ -97,9 +101,21 @@ export class KeyringHolder implements SigningKeyring {
     }
     const { keyring } = this.#inForce;
     const answer = keyring.keysFor(authorDomain);
+    if (answer.kind === 'unknown-domain') return this.#vanishedAnswer(authorDomain) ?? answer;
     if (answer.kind !== 'keys') return answer;
     const reason = this.#freshness.faultOf(keyring.files.get(answer.domain));
     return reason === undefined ? answer : { kind: 'unusable', domain: answer.domain, reason };
+  }
+
+  /** Neither a bounce nor a message without signature: what the keyring says of it is not known. */
+  #vanishedAnswer(authorDomain: string): SigningKeys | undefined {
+    const found = this.#vanished.find(
+      ({ domain, subdomains }) =>
+        domain === authorDomain || (subdomains && authorDomain.endsWith(`.${domain}`)),
+    );
+    if (found === undefined) return undefined;
+    const reason = `${found.domain} went from the keyring while a part of it cannot be used; it may stand there`;
+    return { kind: 'unusable', domain: found.domain, reason };
   }
 
   /** Reads the keyring anew and puts it in force. Never throws. Calls take turns. */
@@ -212,6 +228,7 @@ export class KeyringHolder implements SigningKeyring {
     return () => {
       if (number < this.#committed) return;
       this.#committed = number;
+      this.#vanished = this.#goneWith(next.keyring.snapshot);
       this.#inForce = next;
       for (const [name, { generation }] of next.shards) {
         this.#seen.set(name, Math.max(generation, this.#seen.get(name) ?? 0));
@@ -220,9 +237,16 @@ export class KeyringHolder implements SigningKeyring {
     };
   }
 
+  #goneWith({ domains }: KeyringSnapshot): readonly ManifestDomain[] {
+    const before = this.#inForce?.keyring.snapshot.domains.values() ?? [];
+    return [...this.#vanished, ...before].filter(({ domain }) => !domains.has(domain));
+  }
+
   #confirm({ confirmed, complaints, snapshot }: Merge): void {
     this.#freshness.confirm(confirmed);
-    if (complaints.length === 0) this.#confirmedGeneration = snapshot.generation;
+    if (complaints.length > 0) return;
+    this.#confirmedGeneration = snapshot.generation;
+    this.#vanished = [];
   }
 }
 

@@ -34,6 +34,8 @@ export class FakeKubernetes {
   onRequest: (method: string, name: string) => number | 'hang-up' | undefined = () => undefined;
   /** Does the work and then closes the connection without an answer. */
   loseAnswerTo: (method: string, name: string) => boolean = () => false;
+  /** The clock of the server. */
+  nowMs: () => number = Date.now;
   token = 'token-1';
   readonly #server: Server;
   readonly #maps = new Map<string, ConfigMap>();
@@ -141,7 +143,7 @@ export class FakeKubernetes {
     if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name) || name.length > 253) {
       return [422, this.#status(422, `ConfigMap "${name}" is invalid: metadata.name`)];
     }
-    return this.#store(name, body, new Date().toISOString(), 201);
+    return this.#store(name, body, new Date(this.nowMs()).toISOString(), 201);
   }
 
   #store(name: string, body: Body, created: string, status: number): [number, unknown] {

@@ -120,6 +120,7 @@ export class LifecycleLab {
       },
       usableAtOnce: new Set(['file']),
       relays: new RelayIndex(access.reports, this.clock),
+      fallBacks: false,
       isShared: () => false,
     };
   }

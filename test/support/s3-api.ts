@@ -21,6 +21,9 @@ export class FakeS3 {
   onRequest: (method: string, key: string) => [number, string] | undefined = () => undefined;
   /** Does the work and then closes the connection without an answer, once for each true. */
   loseAnswerTo: (method: string, key: string) => boolean = () => false;
+  /** Answers 409 and does the work when `land` is called: an earlier attempt that is still under way. */
+  postpone: (method: string, key: string) => boolean = () => false;
+  #postponed: (() => void)[] = [];
   readonly #server: Server;
   readonly #objects = new Map<string, Version[]>();
   #count = 0;
@@ -55,6 +58,10 @@ export class FakeS3 {
     );
   }
 
+  land(): void {
+    for (const work of this.#postponed.splice(0)) work();
+  }
+
   delete(key: string): void {
     this.#objects.delete(key);
   }
@@ -73,9 +80,14 @@ export class FakeS3 {
     const method = request.method ?? '';
     this.requests.push(`${method} ${key}`);
     const fault = this.onRequest(method, key);
-    const [status, headers, body] =
-      fault === undefined
-        ? this.#handle(method, key, url, request.headers, Buffer.concat(chunks).toString())
+    const work = () =>
+      this.#handle(method, key, url, request.headers, Buffer.concat(chunks).toString());
+    const isLate = this.postpone(method, key);
+    if (isLate) this.#postponed.push(work);
+    const [status, headers, body] = isLate
+      ? failure(409, 'ConditionalRequestConflict')
+      : fault === undefined
+        ? work()
         : failure(...fault);
     if (this.loseAnswerTo(method, key)) {
       request.socket.destroy();

@@ -135,7 +135,9 @@ export class KmsCaller {
       const others = regions.filter((name) => name !== region.name);
       if (!row.retry) {
         // In a Region that we only failed over to, the replica may be missing: that is no verdict.
-        if (!row.holdsKey || first === undefined || others.length === 0) throw error;
+        // At home it is one, whenever it comes: a key that was disabled meanwhile has no fall-back.
+        const isHome = region.name === call.regions[0];
+        if (!row.holdsKey || isHome || first === undefined) throw error;
         regions = others;
       } else if (row.failOver) {
         regions = [...others, region.name];

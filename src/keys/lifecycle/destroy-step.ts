@@ -4,6 +4,7 @@ import type { LeasedDomain } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { destroyDueMs } from './next-steps.ts';
 import { handOver, publish } from './publish-step.ts';
+import { isNeededElsewhere } from './shared-keys.ts';
 import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './step-work.ts';
 
 /**
@@ -52,7 +53,10 @@ export async function destroyKeys(
       notes.push(`the record of ${selector} is not the one that Waxseal wrote, and stays`);
     }
     let isFinal = true;
-    if (work.isShared(domain, key)) {
+    // The last look before what cannot be undone: writing the record may have taken long, and
+    // whoever slept over it holds nothing any more.
+    await held.write((current) => current);
+    if (work.isShared(domain, key) || (await isNeededElsewhere(access.store, domain, key))) {
       notes.push(`the private key of ${selector} stays: another domain uses it too`);
     } else {
       const backend = await access.connect(key.backend, 'must-exist');

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { errorMessage } from '../../base/errors.ts';
+import { errorMessage, WaxsealError } from '../../base/errors.ts';
 import { withActive } from '../activate-keys.ts';
 import { BY_HAND } from '../dns/publisher.ts';
+import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { liveSharersOf } from '../shared-keys.ts';
 import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
 import { nextSet } from './fresh-steps.ts';
 import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
-import { type LeasedDomain, underLease } from './leased-domain.ts';
+import { isLeaseLost, type LeasedDomain, underLease } from './leased-domain.ts';
 import { type LifecycleAccess, note } from './lifecycle-access.ts';
 import { lookAtKey } from './look-at-dns.ts';
 import { handOver, publish, stopOf } from './publish-step.ts';
@@ -25,9 +27,10 @@ import type { StepRun, StepWork } from './step-work.ts';
  * 4. the records become empty (`p=`), which ends verification as caches run out;
  * 5. the back end disables the private keys.
  *
- * A fault of 4 does not keep 5 from being tried. The journal names the keys before anything is
- * done; a run that was killed, or in which something failed, is taken up by the next one with
- * those very keys, so that the standby is not taken for the culprit.
+ * A fault of 3 or 4, be it that the lease ran out over a slow DNS, does not keep the rest from being
+ * tried. The journal names the keys before anything is done; a run that was killed, or in which
+ * something failed, is taken up by the next one with those very keys, so that the standby is not
+ * taken for the culprit.
  */
 export async function emergency(
   work: StepWork,
@@ -51,18 +54,25 @@ export async function emergency(
       };
       await tell(EMERGENCY_EVENTS.begun);
       const nowMs = access.clock.wallMs();
-      await held.write((current) => stopped(current, selectors, wishes.force, nowMs));
-      const standby = await switchToStandby(work, held, selectors);
-      const after = await held.write((current) => current);
+      const left = await held.write((now) => stopped(now, selectors, wishes.force, nowMs));
       const faults: StepResult[] = [];
+      const switched = await tried(async () => await switchToStandby(work, held, selectors));
+      const standby = switched.kind === 'done' ? switched.result : [];
+      if (switched.kind !== 'done') faults.push(switched);
+      // Not under the lease: whoever has it by now keeps no key from being withdrawn.
+      const read = await tried(async () => await access.store.read());
+      const snapshot = read.kind === 'done' ? read.result : undefined;
+      const after = snapshot?.domains.get(domain) ?? left;
       const keys = after.keys.filter((key) => selectors.includes(key.selector));
       const wishesNow = keys.map((key) => ({ key, record: 'revoked' as const }));
-      const { result } = await publish(work, domain, wishesNow);
-      const stop = stopOf(result);
+      const published = await tried(async () => await publish(work, domain, wishesNow));
+      const stop = published.kind === 'done' ? stopOf(published.result.result) : published;
       if (stop !== undefined) faults.push(stop);
       for (const key of keys) faults.push(...(await disable(access, domain, key)));
       if (faults.length === 0) await tell(EMERGENCY_EVENTS.done);
-      const notes = [...handOver(result), ...consequences(after, keys, standby)];
+      const byHand = published.kind === 'done' ? handOver(published.result.result) : [];
+      const others = snapshot === undefined ? [] : sharedWith(snapshot, domain, keys);
+      const notes = [...byHand, ...others, ...consequences(after, keys, standby)];
       return { entry: after, selectors, result: together(faults), notes };
     },
     isTakeOver,
@@ -183,13 +193,14 @@ async function switchToStandby(
   const { access, wishes } = work;
   const entry = await held.write((current) => current);
   const signing = new Set(activeKeys(entry).map(familyOf));
-  const ready: ManifestKey[] = [];
-  for (const [family, key] of nextSet(entry)) {
-    if (signing.has(family) || selectors.includes(key.selector)) continue;
-    if (key.state !== 'verified') continue;
-    const report = await lookAtKey(access, entry.domain, key, wishes.seen);
-    if (report.verdict === 'seen') ready.push(key);
-  }
+  const candidates = [...nextSet(entry)].flatMap(([family, key]) => {
+    const isNeeded = !signing.has(family) && !selectors.includes(key.selector);
+    return isNeeded && key.state === 'verified' ? [key] : [];
+  });
+  const reports = await Promise.all(
+    candidates.map((key) => lookAtKey(access, entry.domain, key, wishes.seen)),
+  );
+  const ready = candidates.filter((_key, index) => reports[index]?.verdict === 'seen');
   const families = new Set([...signing, ...ready.map(familyOf)]);
   if (ready.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
   const chosen = ready.map((key) => key.selector);
@@ -206,6 +217,23 @@ async function switchToStandby(
   return chosen;
 }
 
+type Tried<Result> =
+  | { readonly kind: 'done'; readonly result: Result }
+  | Extract<StepResult, { kind: 'failed' | 'overtaken' }>;
+
+/** What goes wrong is told in the end, and keeps nothing else from being tried. */
+async function tried<Result>(act: () => Promise<Result>): Promise<Tried<Result>> {
+  try {
+    return { kind: 'done', result: await act() };
+  } catch (error) {
+    if (!(error instanceof WaxsealError)) throw error;
+    if (isLeaseLost(error)) return { kind: 'overtaken' };
+    return { kind: 'failed', why: error.message, action: AGAIN };
+  }
+}
+
+const AGAIN = 'run the command again; it goes on where it stopped';
+
 async function disable(
   access: LifecycleAccess,
   domain: string,
@@ -219,15 +247,35 @@ async function disable(
     return [];
   } catch (error) {
     const why = `the private key of ${selector} is not disabled: ${errorMessage(error)}`;
-    return [{ kind: 'failed', why, action: 'run the command again; it goes on where it stopped' }];
+    return [{ kind: 'failed', why, action: AGAIN }];
   }
 }
 
+/** What is left to do is tried again at once where only the lease was lost. */
 function together(faults: readonly StepResult[]): StepResult {
-  const [first] = faults;
+  const [first] = faults.toSorted((one, other) => rank(one) - rank(other));
   if (first === undefined || first.kind === 'done') return { kind: 'done' };
   const whys = faults.flatMap((fault) => ('why' in fault ? [fault.why] : []));
   return 'action' in first ? { ...first, why: whys.join('; ') } : first;
+}
+
+function rank({ kind }: StepResult): number {
+  return kind === 'overtaken' ? 1 : 0;
+}
+
+/** Whoever has a key that several domains share can forge mail of all of them. */
+function sharedWith(
+  snapshot: KeyringSnapshot,
+  domain: string,
+  keys: readonly ManifestKey[],
+): readonly string[] {
+  return keys.flatMap((key) =>
+    liveSharersOf(snapshot, domain, key).map(
+      (other) =>
+        `the same private key is ${other.key.state} as ${other.key.selector} of ${other.domain}, and is not withdrawn there: ` +
+        `"waxseal keys emergency ${other.domain} --selector ${other.key.selector}" does that`,
+    ),
+  );
 }
 
 /** What nobody can prevent any more, said plainly. */

@@ -1,3 +1,4 @@
+import { isFallBack } from '../fall-back.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyFamily } from '../key-algorithm.ts';
 import { KEY_STATES, type KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
@@ -19,11 +20,13 @@ export function freshSteps(
   facts: LifecycleFacts,
 ): readonly NextStep[] {
   const wish = wishState(entry, policy, nowMs, facts.wish);
-  const set = nextSet(entry);
+  const isStandIn = (key: ManifestKey) => facts.fallBacks && isFallBack(entry, key);
+  const set = nextSet(entry, isStandIn);
+  const standIns = freshKeys(entry).filter((key) => isStandIn(key) && key.state !== 'verified');
   const keepsStandby = policy.standby && activeKeys(entry).length > 0;
   if (wish.kind !== 'open' && !keepsStandby) {
-    if (set.size === 0) return wishSteps(entry, wish);
-    return [...set.values()].map((key) => byHand(entry, key));
+    const hands = [...set.values(), ...standIns].map((key) => byHand(entry, key));
+    return set.size === 0 ? [...wishSteps(entry, wish), ...hands] : hands;
   }
   const wanted = wantedAlgorithms(entry, set, facts);
   const missing = [...wanted].flatMap(([family, name]) => (set.has(family) ? [] : [name]));
@@ -32,9 +35,10 @@ export function freshSteps(
     steps.push({ step: 'create', selectors: [], algorithms: missing, kind: 'due' });
   }
   const keys = [...set.values()];
-  const created = keys.filter((key) => key.state === 'created').map((key) => key.selector);
+  const made = [...keys, ...standIns];
+  const created = made.filter((key) => key.state === 'created').map((key) => key.selector);
   if (created.length > 0) steps.push({ step: 'publish', selectors: created, kind: 'due' });
-  const published = keys.filter((key) => key.state === 'published');
+  const published = made.filter((key) => key.state === 'published');
   steps.push(...verifySteps(published, nowMs));
   if (missing.length === 0 && keys.every((key) => key.state === 'verified')) {
     if (wish.kind === 'open') steps.push(activateStep(entry, keys, policy, nowMs, facts));
@@ -43,10 +47,14 @@ export function freshSteps(
   return steps;
 }
 
-/** The fresh keys that come next, by family. */
-export function nextSet(entry: ManifestDomain): ReadonlyMap<KeyFamily, ManifestKey> {
+/** The fresh keys that come next, by family; those that only stand in are left out. */
+export function nextSet(
+  entry: ManifestDomain,
+  isStandIn: (key: ManifestKey) => boolean = () => false,
+): ReadonlyMap<KeyFamily, ManifestKey> {
   const set = new Map<KeyFamily, ManifestKey>();
   for (const key of freshKeys(entry)) {
+    if (isStandIn(key)) continue;
     const other = set.get(familyOf(key));
     if (other === undefined || rank(key.state) > rank(other.state)) set.set(familyOf(key), key);
   }

@@ -63,6 +63,8 @@ export interface LifecycleFacts {
   readonly relays: ReadonlyMap<string, readonly string[]>;
   /** Names of back ends whose keys can be used at once. */
   readonly usableAtOnce: ReadonlySet<string>;
+  /** Keys of the back end that stands in for the active ones' are kept for that (`kms.fallback`). */
+  readonly fallBacks: boolean;
   /** Ed25519 may be activated without RSA beside it. */
   readonly force: boolean;
 }

@@ -1,6 +1,6 @@
-import type { KeyringSnapshot } from '../keyring-store.ts';
+import type { KeyringSnapshot, KeyringStore } from '../keyring-store.ts';
 import type { ManifestKey } from '../manifest.ts';
-import { placeOf } from '../shared-keys.ts';
+import { liveSharersOf, placeOf } from '../shared-keys.ts';
 
 /**
  * Which private keys several domains use, for a run that gives keys up. A key that its back end
@@ -27,4 +27,17 @@ export function sharedKeys(
     others.delete(domain);
     return others.size > 0;
   };
+}
+
+/** True where another domain is to sign, or signs, with the very same private key: as it stands now. */
+export async function isNeededElsewhere(
+  store: Pick<KeyringStore, 'read'>,
+  domain: string,
+  key: ManifestKey,
+): Promise<boolean> {
+  const place = placeOf(key);
+  if (place === undefined) return false;
+  return liveSharersOf(await store.read(), domain, key).some(
+    (sharer) => placeOf(sharer.key) === place,
+  );
 }

@@ -37,6 +37,8 @@ export interface StepWork {
   /** Names of back ends whose keys can be used as soon as they are made. */
   readonly usableAtOnce: ReadonlySet<string>;
   readonly relays: RelayIndex;
+  /** `kms.fallback` */
+  readonly fallBacks: boolean;
   /** True when another domain uses the very same private key, which then has to stay. */
   isShared(domain: string, key: ManifestKey): boolean;
 }
@@ -83,7 +85,9 @@ export async function stepsNow(
   const { wish, algorithms, force } = work.wishes;
   const { usableAtOnce, policy } = work;
   const { complaints: relays } = await work.relays.of(entry.domain);
-  const facts = { wish, algorithms, relays, usableAtOnce, force };
+  // Whoever names a back end wants its keys to succeed the active ones.
+  const fallBacks = work.fallBacks && work.wishes.backend === undefined;
+  const facts = { wish, algorithms, relays, usableAtOnce, fallBacks, force };
   const steps = nextSteps(entry, policy, work.access.clock.wallMs(), facts);
   if (work.wishes.noDestroy !== true) return steps;
   return steps.filter(({ step, kind }) => step !== 'destroy' || kind !== 'due');

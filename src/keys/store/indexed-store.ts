@@ -55,7 +55,7 @@ const LOOK_ATTEMPTS = 4;
 const FULL_SHARE = 0.4;
 /** A shard that would pass this part of the largest one gives the changed domain away. */
 const OVERFULL_SHARE = 0.9;
-/** Objects that no index names are removed when they are older: nobody is about to name them. */
+/** Objects that no index names are removed when they are older than the newest by this: nobody is about to name them. */
 const ORPHAN_AGE_MS = 3_600_000;
 
 /**
@@ -70,6 +70,8 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
   readonly #shards = new Map<string, Manifest | KeysError>();
   #index: { readonly version: string; readonly index: ShardIndex } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Of changes that were refused and may come true yet; see `Put.isPending`. */
+  #pending: IndexedShard[] = [];
   #swept = false;
 
   constructor({ place, clock, domainsPerShard }: IndexedStoreOptions) {
@@ -167,12 +169,23 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
     // A request that was repeated, or whose answer was lost, may have been ours all the same.
     else if (!(await this.#names(next))) {
       if (failure !== undefined) throw failure;
-      await this.#removeAll(next.written);
+      if (put?.kind === 'conflict' && put.isPending) {
+        this.#pending.push(...next.written, ...next.replaced);
+      } else await this.#removeAll(next.written);
       return false;
     }
     await this.#removeAll(next.replaced);
+    await this.#removePending(next.index);
     await this.#sweep();
     return true;
+  }
+
+  /** An index came after theirs, so they take effect no more; the one that did is in it. */
+  async #removePending({ shards }: ShardIndex): Promise<void> {
+    const named = new Set(shards.map(({ object }) => object));
+    const pending = this.#pending.filter(({ object }) => !named.has(object));
+    this.#pending = [];
+    await this.#removeAll(pending);
   }
 
   async #names({ written }: NextState): Promise<boolean> {
@@ -194,8 +207,11 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
     if (this.#swept) return;
     this.#swept = true;
     try {
-      const before = this.#clock.wallMs() - ORPHAN_AGE_MS;
       const listed = await this.#place.list('shard');
+      // By the service's clock, which the shard that was just written tells: if ours were ahead,
+      // what another one is about to put into the index would look old.
+      const newestMs = listed.reduce((latest, { changedMs }) => Math.max(latest, changedMs), 0);
+      const before = newestMs - ORPHAN_AGE_MS;
       const { index } = await this.#readIndex();
       const named = new Set(index.shards.map(({ object }) => object));
       const orphans = listed.filter(

@@ -70,7 +70,7 @@ export class KubernetesPlace implements ObjectPlace {
   async #create(part: ObjectPart, name: string, text: string): Promise<Put> {
     const body = this.#configMap(part, name, text, undefined);
     const answer = await this.#ask('POST', await this.#path(''), body);
-    return answer.status === 409 ? { kind: 'conflict' } : this.#written(answer); // AlreadyExists
+    return answer.status === 409 ? CONFLICT : this.#written(answer); // AlreadyExists
   }
 
   async #replace(
@@ -82,7 +82,7 @@ export class KubernetesPlace implements ObjectPlace {
     const body = this.#configMap(part, name, text, version);
     const answer = await this.#ask('PUT', await this.#path(this.#nameOf(part, name)), body);
     const isOther = answer.status === 409 || answer.status === 404; // another version, or gone
-    return isOther ? { kind: 'conflict' } : this.#written(answer);
+    return isOther ? CONFLICT : this.#written(answer);
   }
 
   #written(answer: KubernetesAnswer): Put {
@@ -199,6 +199,8 @@ const PREFIXES: Readonly<Partial<Record<ObjectPart, string>>> = {
   journal: 'journal-',
   relay: 'relay-',
 };
+/** No request is repeated here, so none of ours can be under way. */
+const CONFLICT: Put = { kind: 'conflict', isPending: false };
 const LIST_LIMIT = 500;
 const MAX_LISTED = 50_000;
 /** Names and dates without contents (receiving resources as metadata, API concepts). */

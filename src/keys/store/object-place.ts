@@ -21,7 +21,14 @@ export type Put =
       readonly erase: string | undefined;
     }
   /** Something else stands there; nothing was written. */
-  | { readonly kind: 'conflict' };
+  | {
+      readonly kind: 'conflict';
+      /**
+       * Another write is under way, and it may be an earlier attempt at this very one: it can take
+       * effect yet, until somebody else's does.
+       */
+      readonly isPending: boolean;
+    };
 
 export interface ListedObject {
   readonly name: string;

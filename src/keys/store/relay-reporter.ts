@@ -58,11 +58,13 @@ export class RelayReporter {
   readonly #startedAt: string;
   readonly #probes = new Map<string, Probe>();
   #written: { readonly text: string; readonly atMs: number } | undefined;
-  /** When the last write failed; undefined when it did not. */
-  #failedMs: number | undefined;
-  #toldMs: number | undefined;
+  /** When it was tried last, whatever came of it. */
+  #triedMs: number | undefined;
+  /** When trouble was said last; undefined: the last report was written. */
+  #troubleMs: number | undefined;
   #prunedMs: number | undefined;
   #work: Promise<void> | undefined;
+  #beat: Promise<void> | undefined;
   #stopped = false;
 
   constructor(parts: RelayReporterParts) {
@@ -70,9 +72,13 @@ export class RelayReporter {
     this.#startedAt = new Date(parts.clock.wallMs()).toISOString();
   }
 
-  /** Never rejects; does nothing while it is still at work. */
+  /** Never rejects; while probes are under way it only keeps the report alive. */
   onLook(): void {
-    if (this.#stopped || this.#work !== undefined) return;
+    if (this.#stopped) return;
+    if (this.#work !== undefined) {
+      this.#beatOn();
+      return;
+    }
     this.#work = this.#run().finally(() => {
       this.#work = undefined;
     });
@@ -81,13 +87,23 @@ export class RelayReporter {
   /** Resolves when what was begun has ended. */
   async settled(): Promise<void> {
     await this.#work;
+    await this.#beat;
   }
 
   /** Takes the report away: a relay that ended is not waited for. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#work;
+    await this.settled();
     await this.#parts.reports.remove(this.#parts.relay).catch(() => undefined);
+  }
+
+  /** Thousands of probes, or a KMS that is slow, must not make this relay look as if it were gone. */
+  #beatOn(): void {
+    const isDue = this.#parts.clock.monotonicMs() - (this.#triedMs ?? 0) >= HEARTBEAT_MS;
+    if (!isDue || this.#beat !== undefined) return;
+    this.#beat = this.#write().finally(() => {
+      this.#beat = undefined;
+    });
   }
 
   async #run(): Promise<void> {
@@ -113,7 +129,7 @@ export class RelayReporter {
   async #prune(): Promise<void> {
     const { reports, clock } = this.#parts;
     const nowMs = clock.monotonicMs();
-    if (this.#failedMs !== undefined) return;
+    if (this.#troubleMs !== undefined) return;
     if (this.#prunedMs !== undefined && nowMs - this.#prunedMs < PRUNE_MS) return;
     this.#prunedMs = nowMs;
     try {
@@ -149,10 +165,13 @@ export class RelayReporter {
   async #write(): Promise<void> {
     const { reports, clock, onTrouble } = this.#parts;
     const nowMs = clock.monotonicMs();
-    if (this.#failedMs !== undefined && nowMs - this.#failedMs < HEARTBEAT_MS) return;
+    const isFailing = this.#troubleMs !== undefined;
+    const sinceMs = nowMs - (this.#triedMs ?? Number.NEGATIVE_INFINITY);
+    if (isFailing && sinceMs < HEARTBEAT_MS) return;
     const state = this.#state();
     const text = JSON.stringify(state);
     if (this.#written?.text === text && nowMs - this.#written.atMs < HEARTBEAT_MS) return;
+    this.#triedMs = nowMs;
     const wallMs = clock.wallMs();
     try {
       await reports.write({
@@ -161,13 +180,11 @@ export class RelayReporter {
         goodUntil: new Date(wallMs + GOOD_FOR_MS).toISOString(),
       });
       this.#written = { text, atMs: nowMs };
-      this.#failedMs = undefined;
-      this.#toldMs = undefined;
+      this.#troubleMs = undefined;
     } catch (error) {
-      this.#failedMs = nowMs;
       if (!(error instanceof KeysError)) throw error;
-      if (this.#toldMs !== undefined && nowMs - this.#toldMs < TROUBLE_MS) return;
-      this.#toldMs = nowMs;
+      if (this.#troubleMs !== undefined && nowMs - this.#troubleMs < TROUBLE_MS) return;
+      this.#troubleMs = nowMs;
       onTrouble(error);
     }
   }

@@ -99,7 +99,8 @@ export class S3Place implements ObjectPlace {
       const status = statusOf(error);
       const isGone = status === 404 && nameOf(error) !== 'NoSuchBucket';
       // 404: If-Match on what is not there any more; 409: another write was under way.
-      if (status === 412 || status === 409 || isGone) return { kind: 'conflict' };
+      const isPending = status === 409;
+      if (status === 412 || isPending || isGone) return { kind: 'conflict', isPending };
       throw this.#failed('keyring-unwritable', error);
     }
   }

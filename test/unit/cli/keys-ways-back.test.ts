@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { CommanderError } from 'commander';
 import type { RotationSetting } from '../../../src/config/config.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
+import { KeysError } from '../../../src/keys/keys-error.ts';
 import { underLease } from '../../../src/keys/lifecycle/leased-domain.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
 import { habits, type Ran, runKeys } from '../../support/lifecycle-cli.ts';
@@ -192,6 +193,68 @@ describe('keys commands that go back', () => {
     }
     const done = await keys('emergency', 'example.com', '--reason', 'stolen');
     assert.equal(done.code, 0, done.err);
+  });
+
+  it('emergency names the other domains for which the key still counts', async () => {
+    await keys('rotate', 'example.com');
+    const [rsa] = lab.entry().keys;
+    assert.ok(rsa !== undefined);
+    lab.put({ domain: 'b.example', subdomains: false, keys: [{ ...rsa, selector: 'mail' }] });
+    lab.put({ domain: 'c.example', subdomains: false, keys: [{ ...rsa, state: 'revoked' }] });
+    const { out } = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.match(out, /active as mail of b\.example, .* keys emergency b\.example --selector mail/);
+    assert.doesNotMatch(out, /c\.example/);
+  });
+
+  describe('emergency, when the switch to the standby fails,', () => {
+    const withdrawn = () => lab.zone.get(name('wx202611r1'))?.value === 'v=DKIM1; k=rsa; p=';
+    const keyStates = () => [...lab.keys.values()].map(({ state }) => state).join(' ');
+
+    beforeEach(async () => {
+      rotation = { ...habits, standby: true };
+      await keys('rotate', 'example.com', '--step');
+      await keys('rotate', '--due', '--step');
+    });
+
+    it('withdraws and disables the keys all the same', async () => {
+      const seen = lab.seen.bind(lab);
+      lab.seen = () => {
+        throw new KeysError('keyring-unreadable', 'the store is down');
+      };
+      const failed = await keys('emergency', 'example.com', '--reason', 'stolen');
+      assert.equal(failed.code, 1);
+      assert.match(failed.err, /the store is down/);
+      assert.ok(withdrawn());
+      assert.equal(keyStates(), 'disabled disabled live live');
+      lab.seen = seen;
+      const again = await keys('emergency', 'example.com', '--reason', 'stolen');
+      assert.equal(again.code, 0, again.err);
+      assert.equal(lab.states().wx202611r2, 'active');
+      assert.equal(lab.states().wx202611r1, 'revoked');
+    });
+
+    it('does so before it takes a lease again that ran out over a slow DNS', async () => {
+      const seen = lab.seen.bind(lab);
+      let looks = 0;
+      lab.seen = (expectation) => {
+        looks += 1;
+        if (looks === 1) {
+          // The rotation that waited for the lease has it now.
+          const until = new Date(lab.clock.wallMs() + 60_000).toISOString();
+          const lease = { holder: 'process 2.2 on elsewhere', fence: 1000, until };
+          lab.put({ ...lab.entry(), lease });
+        } else if (lab.states().wx202611r2 !== 'active' && looks > 2) {
+          assert.ok(withdrawn());
+          assert.equal(keyStates(), 'disabled disabled live live');
+        }
+        return seen(expectation);
+      };
+      const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+      assert.equal(done.code, 0, done.err);
+      assert.ok(looks > 2);
+      assert.equal(lab.states().wx202611r2, 'active');
+      assert.ok(withdrawn());
+    });
   });
 
   it('emergency of the RSA key alone does not leave Ed25519 alone, unless forced', async () => {

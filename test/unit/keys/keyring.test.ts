@@ -140,6 +140,32 @@ describe('keyring', () => {
     assert.match(reasonOf((await loadKeyring(place)).keysFor('a.soon.example')), /no key of soon/);
   });
 
+  it('lets it go on when those keys were given up', async () => {
+    await activeDomain('example.com', true);
+    await addKeys(access, 'news.example.com');
+    const text = await readFile(manifest(), 'utf8');
+    for (const state of ['revoked', 'destroyed']) {
+      await writeFile(manifest(), text.replace('state: created', `state: ${state}`));
+      const answer = (await loadKeyring(place)).keysFor('news.example.com');
+      assert.ok(answer.kind === 'keys', state);
+      assert.equal(answer.domain, 'example.com');
+    }
+  });
+
+  it('does not let it go on for a domain that lost the keys that it signed with', async () => {
+    await activeDomain('example.com', true);
+    await activeDomain('news.example.com');
+    const text = await readFile(manifest(), 'utf8');
+    const at = text.lastIndexOf('state: active');
+    await writeFile(
+      manifest(),
+      `${text.slice(0, at)}${text.slice(at).replace('active', 'revoked')}`,
+    );
+    const keyring = await loadKeyring(place);
+    assert.equal(keyring.keysFor('other.example.com').kind, 'keys');
+    assert.match(reasonOf(keyring.keysFor('news.example.com')), /no key of news\.example\.com/);
+  });
+
   const damages: readonly [string, (file: string, other: string) => Promise<void>, RegExp][] = [
     ['missing', async (file) => await rm(file), /does not exist/],
     ['empty', async (file) => await writeFile(file, ''), /is damaged/],
@@ -213,6 +239,32 @@ describe('keyring', () => {
   });
 
   describe('holder', () => {
+    it('does not forget a domain that may have moved to a manifest which is broken', async () => {
+      await activeDomain('stays.example');
+      const whole = await readFile(manifest(), 'utf8');
+      await activeDomain('moved.example', true);
+      const both = await readFile(manifest(), 'utf8');
+      const other = path.join(place.dir, 'other.yaml');
+      const holder = new KeyringHolder(place);
+      await holder.reload();
+      await writeFile(other, 'domains: [');
+      await writeFile(manifest(), whole.replace(/generation: \d+/, 'generation: 8'));
+      await holder.reload();
+      assert.equal(holder.keysFor('stays.example').kind, 'keys');
+      assert.equal(holder.keysFor('other.example').kind, 'unknown-domain');
+      for (const domain of ['moved.example', 'a.moved.example']) {
+        assert.match(reasonOf(holder.keysFor(domain)), /moved\.example went from the keyring/);
+      }
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'unusable');
+      await writeFile(other, 'version: 1\ngeneration: 9\ndomains: {}\n');
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'unknown-domain', 'it is meant');
+      await writeFile(manifest(), both.replace(/generation: \d+/, 'generation: 10'));
+      await holder.refresh(false);
+      assert.equal(holder.keysFor('moved.example').kind, 'keys');
+    });
+
     it('answers 451 material before it is loaded', () => {
       const holder = new KeyringHolder(place);
       assert.match(holder.fault ?? '', /not loaded/);

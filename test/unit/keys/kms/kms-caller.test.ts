@@ -162,6 +162,20 @@ describe('calls to KMS', () => {
     assert.deepEqual(sent, ['one Sign', 'two Sign', 'one Sign']);
   });
 
+  it('take the word of home for the last one, whatever else failed before', async () => {
+    behaviour.one = ['throttled', 'disabled'];
+    behaviour.two = 'throttled';
+    const answer = kindOf(sign(caller(), ['one', 'two']));
+    await elapse(answer);
+    assert.equal(await answer, 'disabled', 'no fall-back key signs in its place');
+    assert.deepEqual(sent, ['one Sign', 'two Sign', 'one Sign']);
+    behaviour.one = ['clock-skew', 'access-denied'];
+    behaviour.two = 'answer';
+    const skewed = kindOf(sign(caller(), ['one', 'two']));
+    await elapse(skewed);
+    assert.equal(await skewed, 'access-denied', 'another Region is not asked');
+  });
+
   it('say what was wrong at home when no Region answers', async () => {
     behaviour.one = 'unavailable';
     behaviour.two = 'access-denied';

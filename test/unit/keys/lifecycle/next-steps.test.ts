@@ -20,12 +20,15 @@ const ASKED: LifecycleFacts = {
   algorithms: [],
   relays: new Map(),
   usableAtOnce: new Set(['file']),
+  fallBacks: false,
   force: false,
 };
 const WHEN_OLD: LifecycleFacts = { ...ASKED, wish: { kind: 'when-old' } };
+const FALL_BACKS: LifecycleFacts = { ...ASKED, fallBacks: true };
 const REMOTE: LifecycleFacts = { ...ASKED, usableAtOnce: new Set() };
 
 describe('the next steps of a domain', () => {
+  const signing = key('r1', 'active', { backend: 'kms-sign' });
   const rows: readonly [string, ManifestDomain, LifecycleFacts, readonly string[]][] = [
     ['nothing is there, and nobody asks', domain(), WHEN_OLD, ['create operator']],
     ['nothing is there: both families', domain(), ASKED, ['create due rsa2048 ed25519']],
@@ -85,6 +88,34 @@ describe('the next steps of a domain', () => {
       domain(key('r1', 'verified'), key('e1', 'verified', {}, 'ed25519')),
       ASKED,
       ['activate due r1 e1'],
+    ],
+    [
+      'a fall-back key is published and verified, and never succeeds the one it stands in for',
+      domain(signing, key('b1', 'created', { backend: 'kms-envelope' })),
+      FALL_BACKS,
+      ['create due rsa2048', 'publish due b1'],
+    ],
+    [
+      'not in a later rotation either',
+      domain(
+        signing,
+        key('b1', 'verified', { backend: 'kms-envelope' }),
+        key('r2', 'verified', { backend: 'kms-sign', createdAt: at(-1) }),
+      ),
+      FALL_BACKS,
+      ['activate due r2'],
+    ],
+    [
+      'left to the hand that made it while no rotation is due',
+      domain(signing, key('b1', 'published', { backend: 'kms-envelope' })),
+      { ...FALL_BACKS, wish: WHEN_OLD.wish },
+      ['create resting r1? 179', 'verify operator b1'],
+    ],
+    [
+      'where no fall-back is configured it is a key like others',
+      domain(signing, key('b1', 'verified', { backend: 'kms-envelope', createdAt: at(-1) })),
+      ASKED,
+      ['activate due b1'],
     ],
     [
       'permissions are waited for where no relay reports',

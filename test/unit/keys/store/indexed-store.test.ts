@@ -179,9 +179,28 @@ describe('keyring in ConfigMaps', () => {
     assert.equal(api.names.length, 3);
     await put(place.open().store, 'a.example');
     assert.equal(api.names.length, 3);
-    const later = new ManualClock(Date.now() + 2 * 3_600_000);
-    await put(place.open(later).store, 'a.example');
+    api.nowMs = () => Date.now() + 2 * 3_600_000;
+    await put(place.open().store, 'a.example');
     assert.equal(api.names.length, 2);
+  });
+
+  it('leaves what another one is about to name, however wrong the clock here is', async () => {
+    await put(place.open().store, 'a.example');
+    let arrived = 0;
+    const other = place.open().store;
+    const ahead = place.open(new ManualClock(Date.now() + 2 * 86_400_000)).store;
+    let meanwhile: Promise<void> | undefined;
+    api.onRequest = (method, name) => {
+      if (method !== 'PUT' || name !== INDEX || arrived > 0) return undefined;
+      arrived += 1;
+      // The other one has written its shard and is about to change the index: it is slow.
+      meanwhile = put(ahead, 'b.example');
+      return 500;
+    };
+    await assert.rejects(put(other, 'c.example'));
+    api.onRequest = () => undefined;
+    await meanwhile;
+    assert.equal(api.names.length, 3, 'the shard with c.example is there');
   });
 });
 
@@ -228,6 +247,28 @@ describe('keyring in S3', () => {
     await put(store, 'b.example');
     assert.equal(conflicts, 2);
     assert.equal((await store.read()).domains.size, 2);
+  });
+
+  it('bears that a change which was answered 409 takes effect all the same', async () => {
+    const { store } = place.open();
+    await put(store, 'a.example');
+    let looks = -1;
+    s3.postpone = (method, key) => {
+      const isFirst = method === 'PUT' && key === 'waxseal/index' && looks < 0;
+      if (isFirst) looks = 0;
+      return isFirst;
+    };
+    s3.onRequest = (method, key) => {
+      if (looks >= 0 && method === 'GET' && key === 'waxseal/index') looks += 1;
+      if (looks === 2) s3.land();
+      return undefined;
+    };
+    await put(store, 'b.example');
+    assert.deepEqual(
+      [...(await place.open().store.read()).domains.keys()],
+      ['a.example', 'b.example'],
+    );
+    assert.deepEqual(s3.keys.length, 2, 'nothing is left over');
   });
 
   it('knows its own change when the SDK sent it twice', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { activateKeys } from '../../../../src/keys/activate-keys.ts';
 import { type KeyringAccess, keyringAccess } from '../../../../src/keys/keyring-access.ts';
@@ -19,6 +19,7 @@ import {
   TxtTable,
 } from '../../../support/keyring.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 describe('relay reports', () => {
   let place: KeyringPlace;
@@ -148,6 +149,49 @@ describe('relay reports', () => {
     assert.equal(troubles.length, 1);
     clock.advance(HEARTBEAT_MS);
     assert.equal((await look()).at, new Date(clock.wallMs()).toISOString());
+  });
+
+  it('that could not be written once are there again at the next beat', async () => {
+    await look();
+    await rename(path.join(place.dir, 'relays'), path.join(place.dir, 'away'));
+    await writeFile(path.join(place.dir, 'relays'), 'no directory');
+    clock.advance(HEARTBEAT_MS);
+    reporter.onLook();
+    await reporter.settled();
+    await rm(path.join(place.dir, 'relays'));
+    clock.advance(HEARTBEAT_MS);
+    assert.ok(isAlive(await look(), clock.wallMs()));
+  });
+
+  it('are renewed while probes take long, with what is known by then', async () => {
+    await look();
+    await addKeys(access, 'a.example');
+    await addKeys(access, 'b.example');
+    await holder.refresh(false);
+    const { backends } = holder;
+    const connected = await backends.get('file');
+    const answer = Promise.withResolvers<typeof connected>();
+    let asked = 0;
+    backends.get = async () => {
+      asked += 1;
+      return asked === 1 ? connected : await answer.promise;
+    };
+    reporter.onLook();
+    const reports = new FileReports(place.dir);
+    for (let beat = 0; beat < 4; beat += 1) {
+      clock.advance(HEARTBEAT_MS);
+      reporter.onLook();
+      await waitFor('a report of now', async () => {
+        const [report] = await reports.read();
+        return report !== undefined && Date.parse(report.at) === clock.wallMs();
+      });
+    }
+    const [report] = await reports.read();
+    assert.ok(report !== undefined && isAlive(report, clock.wallMs()));
+    assert.equal(canUse(report, KEY), 'yes');
+    answer.resolve(connected);
+    await reporter.settled();
+    assert.equal((await reports.read())[0]?.keys.length, 2);
   });
 
   it('of others that are damaged are passed over', async () => {
