@@ -23,7 +23,7 @@ describe('rotating many domains with keys wrapped by KMS', function () {
     assert.equal(code, 0, err);
     const [summary] = out.trim().split('\n').slice(-1);
     assert.deepEqual(JSON.parse(summary ?? ''), {
-      summary: { taken: 100, failed: 0, left: 0, stopped: false },
+      summary: { taken: 100, failed: 0, waiting: 0, left: 0, stopped: false },
     });
     const { calls } = lab.kms.server;
     assert.equal(lab.kms.server.region().quotas.throttled, 0);

@@ -186,16 +186,12 @@ function isFinal(result: StepResult): boolean {
   return result.kind === 'operator' || result.kind === 'failed';
 }
 
-/** A person who looks at a long wait sees that it goes on. */
-const LONGEST_SILENCE_MS = 60_000;
-/** After so long the same is said again. */
+/** After so long the same is said again: who looks at a long wait sees that it goes on. */
 const WAIT_TOLD_MS = 300_000;
 
-/** Until the first step may go on; every `pollMs` what may go on before, e.g. since a relay reports. */
+/** Until the first step may go on, at most `pollMs`: a relay may report, an emergency be declared. */
 function waitFor(steps: readonly NextStep[], nowMs: number, pollMs: number): number {
-  const atMs = firstTime(steps) ?? Number.POSITIVE_INFINITY;
-  const mayBeSooner = !Number.isFinite(atMs) || steps.some(({ step }) => step === 'activate');
-  return Math.max(1, Math.min(mayBeSooner ? pollMs : LONGEST_SILENCE_MS, atMs - nowMs));
+  return Math.max(1, Math.min(pollMs, (firstTime(steps) ?? Number.POSITIVE_INFINITY) - nowMs));
 }
 
 /** When the first waiting step may go on; undefined where one of them may at any time. */

@@ -156,7 +156,7 @@ describe('keys rotate DOMAIN', () => {
     assert.equal(err.match(/no resolver validates/g)?.length, 1);
     assert.match(
       err,
-      /waiting, next look in 1 minute \(until 2026-11-21T09:01:00Z\): [^;]*: seen; caches may [^;]*$/m,
+      /waiting, next look in 15 seconds \(until 2026-11-21T09:01:00Z\): [^;]*: seen; caches may [^;]*$/m,
     );
   });
 
