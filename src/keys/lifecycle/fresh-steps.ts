@@ -98,7 +98,7 @@ function verifySteps(keys: readonly ManifestKey[], nowMs: number): readonly Next
   return [...first, ...waiting];
 }
 
-/** The whole set together, when every relay can use it; where none reports, after `authLag`. */
+/** The whole set together, when every relay can use it; where not all report, after `authLag`. */
 function activateStep(
   entry: ManifestDomain,
   set: readonly ManifestKey[],
@@ -127,7 +127,7 @@ function activateStep(
     ...lagging.map((key) => (timeOf(key.createdAt) ?? 0) + policy.authLagMs),
   );
   if (nowMs >= atMs) return { ...subject, kind: 'due' };
-  const why = 'no relay reports whether it can use the keys, and permissions spread slowly';
+  const why = 'not all relays report that they can use the keys yet, and permissions spread slowly';
   return { ...subject, kind: 'waiting', atMs, why };
 }
 
