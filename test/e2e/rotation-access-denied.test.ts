@@ -50,7 +50,7 @@ describe('a rotation whose new keys are denied for the first minutes', function 
     assert.equal(done.code, 0, done.stderr);
     assert.match(
       done.stderr,
-      /waiting, next look .*no relay reports whether it can use the keys, and permissions spread slowly/,
+      /waiting, next look .*not all relays report that they can use the keys yet, and permissions spread slowly/,
     );
     assert.equal((await inState(domain, 'active')).split(' ').length, 2);
     assert.deepEqual(denials(), []);

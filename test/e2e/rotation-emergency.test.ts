@@ -182,7 +182,10 @@ describe('emergency and rollback, with a running relay, KMS and a real BIND', fu
     const again = await keys('rotate', domain, '--step');
     assert.equal(again.code, 4, again.stderr);
     const orphans = await keys('orphans');
-    assert.deepEqual([orphans.code, orphans.stdout], [0, 'the keyring knows every private key (back ends asked: kms-sign, kms-envelope)\n']);
+    assert.deepEqual(
+      [orphans.code, orphans.stdout],
+      [0, 'the keyring knows every private key (back ends asked: kms-sign, kms-envelope)\n'],
+    );
   });
 
   it('disables the keys though DNS cannot be written, says so, and goes on where it stopped', async () => {

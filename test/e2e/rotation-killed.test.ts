@@ -255,6 +255,9 @@ describe('a rotation that is killed, with KMS and a real BIND', function () {
     const { state } = lab.kms.account.find('eu-central-1', lab.wrappingKey);
     assert.equal(state, 'Enabled', 'no command ends the key that wraps others');
     const orphans = await lab.place.run(['keys', 'orphans']);
-    assert.deepEqual([orphans.code, orphans.stdout], [0, 'the keyring knows every private key (back ends asked: kms-sign, kms-envelope)\n']);
+    assert.deepEqual(
+      [orphans.code, orphans.stdout],
+      [0, 'the keyring knows every private key (back ends asked: kms-sign, kms-envelope)\n'],
+    );
   });
 });

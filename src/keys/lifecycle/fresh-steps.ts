@@ -148,7 +148,7 @@ export function relayWait(
     ...lagging.map((key) => (timeOf(key.createdAt) ?? 0) + policy.authLagMs),
   );
   if (nowMs >= atMs) return undefined;
-  const why = 'no relay reports whether it can use the keys, and permissions spread slowly';
+  const why = 'not all relays report that they can use the keys yet, and permissions spread slowly';
   return { atMs, why };
 }
 

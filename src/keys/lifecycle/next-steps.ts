@@ -58,7 +58,7 @@ export interface LifecycleFacts {
   readonly algorithms: readonly string[];
   /**
    * By selector, what relays say of a key: relays that cannot use it yet, with the reason. Empty:
-   * all can. No entry: no relay reports.
+   * all can. No entry: none reports, or not all have tried it.
    */
   readonly relays: ReadonlyMap<string, readonly string[]>;
   /** Names of back ends whose keys can be used at once. */

@@ -72,7 +72,7 @@ describe('keys activate', () => {
     await keys('publish', 'example.com');
     const lag = await keys('activate', 'example.com');
     assert.equal(lag.code, 4);
-    assert.match(lag.err, /until 2026-11-21 09:05:00Z\): no relay reports whether it can use/);
+    assert.match(lag.err, /until 2026-11-21 09:05:00Z\): not all relays report that they can use/);
     lab.clock.advance(300_000);
     lab.reports = [report(false)];
     const denied = await keys('activate', 'example.com');
