@@ -13,8 +13,9 @@ import {
 import { runLifecycleCommand } from './keys-lifecycle.ts';
 
 const HELP = `
-The key must be able to sign on this machine, and DNS must show exactly its record; otherwise nothing
-changes and the answer says what was seen and what was expected. The active key of the same kind
+The key must be able to sign on this machine, no relay may report that it cannot use it, and DNS must show
+exactly its record; otherwise nothing changes and the answer says what was seen and what was expected. Where
+no relay reports, a key in KMS has to be some minutes old (authLag). The active key of the same kind
 becomes "retiring": leave its DNS record in place for a week at least, since mail that it signed is
 still under way. Running relays take the change over within seconds (keys.watchMs).
 
@@ -50,7 +51,9 @@ export const addKeysActivate: AddKeysCommand = (parent, context, parts) => {
         const lookup = parts.openLookup(run.settings);
         try {
           const { selector: selectors, force } = options;
-          const commit = options.dryRun ? async () => {} : leasedCommit(run.access);
+          const commit = options.dryRun
+            ? async () => {}
+            : leasedCommit(run.work(domain, { force }));
           const request = { domain, selectors, force };
           const activation = await activateKeys(run.access, request, lookup, commit);
           if (options.dryRun) run.context.stderr('dry run: nothing is written\n');

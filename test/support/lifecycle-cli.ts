@@ -34,6 +34,7 @@ export async function runKeys(
   lab: LifecycleLab,
   rotation: RotationSetting | undefined,
   args: readonly string[],
+  dns = new TxtTable(),
 ): Promise<Ran> {
   let out = '';
   let err = '';
@@ -49,7 +50,7 @@ export async function runKeys(
     .configureOutput({ writeOut: stdout, writeErr: stderr });
   const parts: KeysParts = {
     clock: lab.clock,
-    openLookup: () => Object.assign(new TxtTable(), { close: () => {} }),
+    openLookup: () => Object.assign(dns, { close: () => {} }),
     openLifecycle: async (_settings, { command, progress }) => ({
       access: { ...lab.access(command), progress },
       close: () => {},
