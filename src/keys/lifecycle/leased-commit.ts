@@ -12,7 +12,10 @@ export function leasedCommit(access: LeaseAccess): CommitActivation {
       for (const { selector, state } of changed) {
         await note(access, { event: state === 'active' ? 'activating' : state, domain, selector });
       }
-      await held.write((current) => ({ ...after, lease: current.lease }));
+      await held.write((current) => {
+        refuseChangedKeys(before, current); // an import takes no lease, and must not be lost
+        return { ...after, lease: current.lease };
+      });
       for (const { selector, state } of changed) {
         if (state === 'active') await note(access, { event: 'activated', domain, selector });
       }

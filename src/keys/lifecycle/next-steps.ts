@@ -1,7 +1,7 @@
 import type { KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { freshSteps } from './fresh-steps.ts';
-import { timeOf } from './key-changes.ts';
+import { activeKeys, familyOf, timeOf } from './key-changes.ts';
 import { RETIRE_HINT, type RotationPolicy, retireFault } from './policy.ts';
 import type { RotationWish } from './rotation-wish.ts';
 
@@ -76,7 +76,9 @@ export function nextSteps(
   nowMs: number,
   facts: LifecycleFacts,
 ): readonly NextStep[] {
-  const tail = entry.keys.flatMap((key) => TAIL_ROWS[key.state]?.(key, policy, nowMs) ?? []);
+  const tail = entry.keys.flatMap(
+    (key) => TAIL_ROWS[key.state]?.(key, policy, nowMs, standInOf(entry, key, facts.relays)) ?? [],
+  );
   return [...freshSteps(entry, policy, nowMs, facts), ...tail];
 }
 
@@ -86,17 +88,41 @@ export function revokeDueMs(key: ManifestKey, policy: RotationPolicy): number | 
   return sinceMs === undefined ? undefined : sinceMs + policy.maxStaleMs + policy.retireAfterMs;
 }
 
+/**
+ * Which relay signs with a retiring key, because it cannot use its successor; undefined: none says
+ * so. Mail that it signs today is under way for days.
+ *
+ * @param relays as `LifecycleFacts.relays`
+ */
+export function standInOf(
+  entry: ManifestDomain,
+  key: ManifestKey,
+  relays: LifecycleFacts['relays'],
+): string | undefined {
+  if (key.state !== 'retiring') return undefined;
+  const successors = activeKeys(entry).filter((other) => familyOf(other) === familyOf(key));
+  const [complaint] = successors.flatMap(({ selector }) => relays.get(selector) ?? []);
+  return complaint === undefined
+    ? undefined
+    : `a relay still signs with ${key.selector}, since it cannot use the new key: ${complaint}`;
+}
+
 /** When record and private key of a revoked key go, in milliseconds since the epoch. */
 export function destroyDueMs(key: ManifestKey, policy: RotationPolicy): number | undefined {
   const sinceMs = timeOf(key.revokedAt);
   return sinceMs === undefined ? undefined : sinceMs + policy.removeAfterMs;
 }
 
-type TailRow = (key: ManifestKey, policy: RotationPolicy, nowMs: number) => readonly NextStep[];
+type TailRow = (
+  key: ManifestKey,
+  policy: RotationPolicy,
+  nowMs: number,
+  standIn: string | undefined,
+) => readonly NextStep[];
 
 /** What lies before keys that have been active. */
 const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
-  retiring: (key, policy, nowMs) => {
+  retiring: (key, policy, nowMs, standIn) => {
     const subject = { step: 'revoke', selectors: [key.selector] } as const;
     const fault = retireFault(policy, key.ttlS);
     if (fault !== undefined) {
@@ -105,9 +131,9 @@ const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
     const atMs = revokeDueMs(key, policy);
     if (atMs === undefined) return [unknownTime(subject, key, 'retiringSince')];
     const why = 'mail signed with the old key is still under way';
-    return [
-      nowMs >= atMs ? { ...subject, kind: 'due' } : { ...subject, kind: 'waiting', atMs, why },
-    ];
+    if (nowMs < atMs) return [{ ...subject, kind: 'waiting', atMs, why }];
+    if (standIn === undefined) return [{ ...subject, kind: 'due' }];
+    return [{ ...subject, kind: 'waiting', atMs: undefined, why: standIn }];
   },
   revoked: (key, policy, nowMs) => {
     const atMs = destroyDueMs(key, policy);

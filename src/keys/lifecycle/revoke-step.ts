@@ -2,14 +2,14 @@ import type { ManifestKey } from '../manifest.ts';
 import { isoTime, withKeys } from './key-changes.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText, seenByServers } from './look-at-dns.ts';
-import { revokeDueMs } from './next-steps.ts';
+import { revokeDueMs, standInOf } from './next-steps.ts';
 import { refuseShortRetire } from './policy.ts';
 import { handOver, publish, stopOf } from './publish-step.ts';
 import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './step-work.ts';
 
 /**
  * retiring → revoked, never before `retireAfter` counted from the successor's activation and
- * `maxStale`. The manifest comes first, so that no relay signs with the key any more when its
+ * `maxStale`, nor while a relay reports that it signs with it. The manifest comes first, so that no relay signs with the key any more when its
  * record becomes empty; then the record is withdrawn (see `withdrawStep`).
  *
  * @throws KeysRefusal `key-retire-too-short`
@@ -21,7 +21,13 @@ export async function revokeStep(work: StepWork, target: StepTarget): Promise<St
     const dueMs = revokeDueMs(key, policy);
     return key.state === 'retiring' && dueMs !== undefined && access.clock.wallMs() >= dueMs;
   };
+  const { complaints } = await work.relays.of(target.entry.domain);
   const run = await underLeaseIn(work, target, isRetiring, async (held, keys) => {
+    const [standIn] = keys.flatMap((key) => standInOf(held.entry, key, complaints) ?? []);
+    if (standIn !== undefined) {
+      const waiting = { kind: 'waiting', why: standIn, atMs: undefined } as const;
+      return { entry: held.entry, result: waiting, notes: [] };
+    }
     const { domain } = held.entry;
     const selectors = keys.map((key) => key.selector);
     for (const selector of selectors) await note(access, { event: 'revoking', domain, selector });

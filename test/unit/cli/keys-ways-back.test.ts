@@ -195,6 +195,31 @@ describe('keys commands that go back', () => {
     assert.equal(done.code, 0, done.err);
   });
 
+  it('revoke waits for a relay that still signs with the old key', async () => {
+    await keys('rotate', 'example.com');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.clock.advance(9 * DAY_MS);
+    const selector = 'wx202611r2';
+    const now = (ms = 0) => new Date(lab.clock.wallMs() + ms).toISOString();
+    lab.reports = [
+      {
+        ...{ relay: 'relay-2', host: 'relay-2', version: '1', startedAt: now(), at: now() },
+        ...{ goodUntil: now(90_000), generation: 9, keysMore: 0 },
+        keys: [{ domain: 'example.com', selector, usable: false, reason: 'AccessDenied' }],
+      },
+    ];
+    const waiting = await keys('revoke', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(waiting.code, 4, waiting.err);
+    assert.match(waiting.out + waiting.err, /still signs with wx202611r1.*relay-2: .*AccessDenied/);
+    assert.equal(lab.states().wx202611r1, 'retiring');
+    lab.reports = [];
+    lab.clock.advance(3000);
+    const done = await keys('revoke', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(done.code, 0, done.err);
+    assert.equal(lab.states().wx202611r1, 'revoked');
+  });
+
   it('emergency names the other domains for which the key still counts', async () => {
     await keys('rotate', 'example.com');
     const [rsa] = lab.entry().keys;

@@ -166,6 +166,17 @@ describe('the next steps of a domain', () => {
       ['create operator', 'revoke due r1'],
     ],
     [
+      'not while a relay signs with it, since it cannot use the new one',
+      domain(
+        key('r1', 'retiring', { retiringSince: at(-8) }),
+        key('e1', 'retiring', { retiringSince: at(-8) }, 'ed25519'),
+        key('r2', 'active'),
+        key('e2', 'active', {}, 'ed25519'),
+      ),
+      { ...WHEN_OLD, relays: new Map([['r2', ['relay-1: r2 AccessDenied']]]) },
+      ['create resting r1? 179', 'revoke waiting r1', 'revoke due e1'],
+    ],
+    [
       'a manifest that does not say since when needs a person',
       domain(key('r1', 'retiring', { retiringSince: undefined })),
       WHEN_OLD,
