@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { pause } from './pause.ts';
+import { pause } from '../../base/pause.ts';
 
 /**
  * Spaces requests out evenly, first come, first served. All that send on one account share one pace,

@@ -8,9 +8,9 @@ import {
   type Route53Client,
 } from '@aws-sdk/client-route-53';
 import type { Clock } from '../../base/clock.ts';
+import { pause } from '../../base/pause.ts';
 import { printable } from '../../base/printable.ts';
 import { traceRequest } from '../request-trace.ts';
-import { pause } from './pause.ts';
 import type { RequestPace } from './request-pace.ts';
 import type { BatchRefusal } from './zone-batches.ts';
 

@@ -1,6 +1,6 @@
 import type { Change, ResourceRecordSet } from '@aws-sdk/client-route-53';
+import { untilAborted } from '../../base/pause.ts';
 import { compareStanding } from './compare-standing.ts';
-import { untilAborted } from './pause.ts';
 import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
 import { type ChangeMade, Route53Calls, type Route53CallsOptions } from './route53-calls.ts';
 import { recordSet, standingOf } from './route53-records.ts';

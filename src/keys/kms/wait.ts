@@ -1,35 +1,22 @@
 import type { Clock } from '../../base/clock.ts';
-
-/** Longest interval of Node, in milliseconds. */
-const MAX_INTERVAL_MS = 2_147_483_647;
+import { pause } from '../../base/pause.ts';
 
 /**
- * Waits by the clock, and keeps the process alive meanwhile: the clock's timers do not, and a
- * command that looks for a key between two calls has nothing else that would.
+ * Waits by the clock, and keeps the process alive meanwhile.
  *
  * @returns false when the signal ended it
  */
-export function waitMs(
+export async function waitMs(
   clock: Clock,
   ms: number,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  if (signal?.aborted === true) return Promise.resolve(false);
-  if (ms <= 0) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const alive = setInterval(() => undefined, MAX_INTERVAL_MS);
-    const stop = () => {
-      clearInterval(alive);
-      cancel();
-      resolve(false);
-    };
-    const cancel = clock.after(ms, () => {
-      clearInterval(alive);
-      signal?.removeEventListener('abort', stop);
-      resolve(true);
-    });
-    signal?.addEventListener('abort', stop, { once: true });
-  });
+  if (signal?.aborted === true) return false;
+  if (ms <= 0) return true;
+  return await pause(clock, ms, signal).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Keeps the process alive while something is awaited: the clock's timers do not. */

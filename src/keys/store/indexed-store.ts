@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../base/clock.ts';
+import { pause } from '../../base/pause.ts';
 import {
   joinShards,
   type KeyringChange,
@@ -13,7 +14,6 @@ import { KeysError } from '../keys-error.ts';
 import type { Manifest, ManifestDomain } from '../manifest.ts';
 import { parseShard, renderShard } from './manifest-json.ts';
 import type { ObjectPlace, Put } from './object-place.ts';
-import { pause } from './pause.ts';
 import {
   EMPTY_INDEX,
   type IndexedShard,

@@ -1,8 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
+import { pause } from '../../base/pause.ts';
 import type { KeyringChange, KeyringSnapshot, KeyringStore } from '../keyring-store.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
 import type { DomainLease, ManifestDomain } from '../manifest.ts';
-import { pause } from './pause.ts';
 
 /**
  * Leases: who changes a domain now. A lease stands in the domain's own entry of the manifest, so

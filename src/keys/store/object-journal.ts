@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
+import { pause } from '../../base/pause.ts';
 import { KeysError } from '../keys-error.ts';
 import {
   entriesOf,
@@ -10,7 +11,6 @@ import {
 } from './journal.ts';
 import { JournalLines } from './journal-lines.ts';
 import type { ObjectPlace } from './object-place.ts';
-import { pause } from './pause.ts';
 
 /** Entries that are fetched at the same time. */
 const READ_AT_ONCE = 16;

@@ -1,12 +1,13 @@
-import type { Clock } from '../../base/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** Longest delay of a timer of Node, in milliseconds. */
 const MAX_TIMER_MS = 2_147_483_647;
 
 /**
- * Waits. Timers of a clock do not keep the process alive; a command that waits for a provider has
- * to live on, so this one does.
+ * Waits, and keeps the process alive meanwhile: the clock's timers do not, and a command that waits
+ * has nothing else that would.
  *
+ * @param delayMs by the clock
  * @throws the signal's reason when aborted
  */
 export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
