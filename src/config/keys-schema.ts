@@ -1,7 +1,15 @@
 import type convict from 'convict';
 import type { Config } from './config.ts';
 import { rotationSchema } from './rotation-schema.ts';
-import { directory, file, integer, milliseconds, oneOf, text } from './scalar-formats.ts';
+import {
+  directory,
+  file,
+  integer,
+  milliseconds,
+  oneOf,
+  serviceUrl,
+  text,
+} from './scalar-formats.ts';
 import { setting } from './setting.ts';
 
 const DAY_MS = 86_400_000;
@@ -42,7 +50,7 @@ export const keysSchema: convict.Schema<Config['keys']> = {
     ),
     kubernetes: {
       server: setting(
-        text,
+        serviceUrl,
         'https://kubernetes.default.svc',
         'URL of the API server, as a pod sees it.',
       ),
@@ -71,7 +79,7 @@ export const keysSchema: convict.Schema<Config['keys']> = {
       bucket: setting(text, '', 'Bucket of the keyring. Nothing else should write to it.'),
       prefix: setting(text, 'waxseal/', 'What the names of all objects of the keyring begin with.'),
       region: setting(text, '', 'Region of the bucket. Empty: as the AWS SDK finds it.'),
-      endpoint: setting(text, '', 'URL of a service that speaks S3. Empty: that of AWS.'),
+      endpoint: setting(serviceUrl, '', 'URL of a service that speaks S3. Empty: that of AWS.'),
     },
     timeoutMs: setting(
       milliseconds(100, 60_000),

@@ -120,7 +120,8 @@ function describeIssue(
 }
 
 function brief(value: unknown): string {
-  const text = JSON.stringify(value);
+  // A URL with a password is refused; it is not repeated either.
+  const text = JSON.stringify(value).replace(/\/\/[^/\s]*@/g, '//(redacted)@');
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 

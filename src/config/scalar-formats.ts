@@ -7,6 +7,19 @@ export const text: Format = scalarFormat({
   check: (value) => (typeof value === 'string' ? undefined : 'must be text'),
 });
 
+/** URL of a service, or empty. It holds no password: configurations are shown, and so are messages. */
+export const serviceUrl: Format = scalarFormat({
+  name: 'URL or empty',
+  description: '`https://host[:port]`, or empty',
+  check: (value) => {
+    if (value === '') return undefined;
+    const parsed = typeof value === 'string' ? URL.parse(value) : null;
+    if (parsed === null || !/^https?:$/.test(parsed.protocol)) return 'must be a URL';
+    const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
+    return hasMore ? 'must be a URL without user, password or query' : undefined;
+  },
+});
+
 /** Path of a file that is read; empty where the setting is off. */
 export const file: Format = scalarFormat({
   name: 'file',
