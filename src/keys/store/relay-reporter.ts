@@ -65,6 +65,7 @@ export class RelayReporter {
   #prunedMs: number | undefined;
   #work: Promise<void> | undefined;
   #beat: Promise<void> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
   #stopped = false;
 
   constructor(parts: RelayReporterParts) {
@@ -162,7 +163,14 @@ export class RelayReporter {
     this.#probes.set(name, { domain, key, failure, delayMs, nextMs });
   }
 
-  async #write(): Promise<void> {
+  /** One after the other, so that an older report never takes the place of a newer one. */
+  #write(): Promise<void> {
+    const turn = this.#turn.then(async () => await this.#writeNow());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #writeNow(): Promise<void> {
     const { reports, clock, onTrouble } = this.#parts;
     const nowMs = clock.monotonicMs();
     const isFailing = this.#troubleMs !== undefined;

@@ -180,8 +180,8 @@ describe('relay reports', () => {
     const reports = new FileReports(place.dir);
     for (let beat = 0; beat < 4; beat += 1) {
       clock.advance(HEARTBEAT_MS);
-      reporter.onLook();
       await waitFor('a report of now', async () => {
+        reporter.onLook(); // as the watch does every two seconds
         const [report] = await reports.read();
         return report !== undefined && Date.parse(report.at) === clock.wallMs();
       });

@@ -269,6 +269,7 @@ for (const [kind, makePlace] of KINDS) {
       });
 
       it('are one for each relay: the newest, until it takes it away', async () => {
+        await put(one.store, domainOf('a.example'));
         assert.deepEqual(await one.reports.read(), []);
         for (const n of [1, 2, 3, 4]) await one.reports.write(report(`relay-${n}`, n));
         await one.reports.write(report('relay-2', 7));
