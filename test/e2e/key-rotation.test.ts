@@ -125,22 +125,4 @@ describe('keys rotate, as processes', function () {
       assert.ok(survivor > 8, `only ${survivor - 1} steps`);
     });
   }
-
-  it('does the work once when twenty run at once', async () => {
-    await inPlace(async (place) => {
-      const twenty = async () =>
-        await Promise.all(Array.from({ length: 20 }, async () => await place.rotate()));
-      for (const run of await twenty()) assert.equal(run.code, WAITING, run.stderr);
-      assert.equal((await keysIn(place)).length, 2);
-      await place.publish();
-      for (const run of await twenty()) assert.equal(run.code, 0, run.stderr);
-      await checkEnd(place, 'twenty at once');
-      const events: string[] = [];
-      const journal = new FileJournal(place.dir);
-      for await (const { event } of journal.read({ domain: DOMAIN })) events.push(event);
-      for (const event of ['key-intended', 'key-created', 'published', 'activated']) {
-        assert.equal(events.filter((other) => other === event).length, 2, event);
-      }
-    });
-  });
 });
