@@ -14,7 +14,8 @@ export const serviceUrl: Format = scalarFormat({
   check: (value) => {
     if (value === '') return undefined;
     const parsed = typeof value === 'string' ? URL.parse(value) : null;
-    if (parsed === null || !/^https?:$/.test(parsed.protocol)) return 'must be a URL';
+    if (parsed === null || !/^https?:$/.test(parsed.protocol))
+      return 'must be a URL that begins with https:// or http://';
     const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
     return hasMore ? 'must be a URL without user, password or query' : undefined;
   },

@@ -44,14 +44,11 @@ export class MailLab {
     settings: Settings = {},
     zone: Zone = {},
   ): Promise<MailLab> {
-    const mxPort = await freePort();
-    const mxs = new Map<string, FakeMx>();
+    const { mxPort, mxs } = await startMxs(domains);
     const records: Record<string, Zone[string]> = { ...zone };
-    for (const [index, [domain, { script, options }]] of Object.entries(domains).entries()) {
-      const host = `127.0.1.${index + 1}`;
-      mxs.set(domain, await startMx(script, { ...options, host, port: mxPort }));
+    for (const [index, domain] of Object.keys(domains).entries()) {
       records[domain] = { MX: [[10, `mx.${domain}`]] };
-      records[`mx.${domain}`] = { A: [host] };
+      records[`mx.${domain}`] = { A: [hostOf(index)] };
     }
     const dns = await startDns(records);
     const waxseal = await Waxseal.start(
@@ -76,5 +73,30 @@ export class MailLab {
     await this.waxseal.stop();
     for (const mx of this.#mxs.values()) await mx.close();
     await this.dns.close();
+  }
+}
+
+/** Ports that are free at one address may be in use at another. */
+const PORT_ATTEMPTS = 5;
+
+function hostOf(index: number): string {
+  return `127.0.1.${index + 1}`;
+}
+
+async function startMxs(
+  domains: Readonly<Record<string, LabDomain>>,
+): Promise<{ readonly mxPort: number; readonly mxs: ReadonlyMap<string, FakeMx> }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const mxPort = await freePort();
+    const mxs = new Map<string, FakeMx>();
+    try {
+      for (const [index, [domain, { script, options }]] of Object.entries(domains).entries()) {
+        mxs.set(domain, await startMx(script, { ...options, host: hostOf(index), port: mxPort }));
+      }
+      return { mxPort, mxs };
+    } catch (error) {
+      for (const mx of mxs.values()) await mx.close();
+      if (attempt === PORT_ATTEMPTS) throw error;
+    }
   }
 }
