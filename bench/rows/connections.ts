@@ -12,7 +12,7 @@ const TARGET_PER_SECOND = 2000;
 export async function* connectionRows(stage: Stage): AsyncGenerator<Row> {
   const relay = await startRelay(stage);
   const floor = await startFloor(stage, 'rsa');
-  await warmUp(stage, relay.port, { reconnect: true });
+  await warmUp(stage, relay.port);
   const load: Load = {
     message: MESSAGES['1KB'],
     sessions: 20,

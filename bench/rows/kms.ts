@@ -37,7 +37,7 @@ export async function* kmsRows(stage: Stage, only?: string): AsyncGenerator<Row>
   if (wanted('scale')) yield await scaleRow(stage);
   if (!wanted('envelope') && !wanted('sign')) return;
   const file = await startRelay(stage);
-  await warmUp(stage, file.port, { signatures: ['rsa'] });
+  await warmUp(stage, file.port, ['rsa']);
   if (wanted('envelope')) yield* envelopeRows(stage, file);
   if (wanted('sign')) yield* signRows(stage, file);
   await file.stop();
@@ -45,14 +45,14 @@ export async function* kmsRows(stage: Stage, only?: string): AsyncGenerator<Row>
 
 async function* envelopeRows(stage: Stage, file: System): AsyncGenerator<Row> {
   const envelope = await startKmsRelay(stage, 'kms-envelope');
-  await warmUp(stage, envelope.port, { signatures: ['rsa'] });
+  await warmUp(stage, envelope.port, ['rsa']);
   for (const sessions of SESSIONS) yield await envelopeRow(stage, file, envelope, sessions);
   await envelope.stop();
 }
 
 async function* signRows(stage: Stage, file: System): AsyncGenerator<Row> {
   const sign = await startKmsRelay(stage, 'kms-sign');
-  await warmUp(stage, sign.port, { signatures: ['rsa'] });
+  await warmUp(stage, sign.port, ['rsa']);
   for (const signMs of SIGN_LATENCIES_MS) {
     await sign.setSignMs(signMs);
     for (const sessions of SESSIONS) yield await signRow(stage, file, sign, signMs, sessions);
