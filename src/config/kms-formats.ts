@@ -1,4 +1,5 @@
 import { type Format, scalarFormat } from './format.ts';
+import { checkServiceUrl } from './scalar-formats.ts';
 
 const REGION = /^[a-z]{2,4}(?:-[a-z]+)+-\d$/;
 
@@ -20,11 +21,10 @@ export const kmsEndpoint: Format = scalarFormat({
     const match = typeof value === 'string' ? /^(?:([^=/]*)=)?(.*)$/.exec(value) : null;
     const [, region, url = ''] = match ?? [];
     if (region !== undefined && !REGION.test(region)) return 'must name an AWS Region before "="';
-    const parsed = URL.parse(url);
-    const isHttp = parsed !== null && /^https?:$/.test(parsed.protocol);
-    if (!isHttp) return 'must be a URL such as https://vpce-1.kms.eu-central-1.vpce.amazonaws.com';
-    const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
-    return hasMore ? 'must be a URL without user, password or query' : undefined;
+    return checkServiceUrl(
+      url,
+      'must be a URL such as https://vpce-1.kms.eu-central-1.vpce.amazonaws.com',
+    );
   },
 });
 

@@ -2,7 +2,7 @@ import type { PublisherConfig } from './config.ts';
 import { type Format, type FormatIssue, listFormat, scalarFormat } from './format.ts';
 import { dnsServer, domain, toDomain } from './network-formats.ts';
 import { type Field, isRecord, parseInline, recordFormat } from './route-formats.ts';
-import { oneOf } from './scalar-formats.ts';
+import { checkServiceUrl, oneOf } from './scalar-formats.ts';
 import { setting } from './setting.ts';
 
 /** What a row of each kind must have, and may have besides `domains`, `kind` and `slotsUnder`. */
@@ -62,12 +62,7 @@ const path: Format = scalarFormat({
 const url: Format = scalarFormat({
   name: 'URL',
   description: '`https://host[:port]`',
-  check: (value) => {
-    const parsed = typeof value === 'string' ? URL.parse(value) : null;
-    if (parsed === null || !/^https?:$/.test(parsed.protocol)) return 'must be a URL';
-    const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
-    return hasMore ? 'must be a URL without user, password or query' : undefined;
-  },
+  check: (value) => checkServiceUrl(value, 'must be a URL'),
 });
 
 const optional = (format: Format): Field => ({ format, required: false });

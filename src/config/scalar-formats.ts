@@ -13,13 +13,21 @@ export const serviceUrl: Format = scalarFormat({
   description: '`https://host[:port]`, or empty',
   check: (value) => {
     if (value === '') return undefined;
-    const parsed = typeof value === 'string' ? URL.parse(value) : null;
-    if (parsed === null || !/^https?:$/.test(parsed.protocol))
-      return 'must be a URL that begins with https:// or http://';
-    const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
-    return hasMore ? 'must be a URL without user, password or query' : undefined;
+    return checkServiceUrl(value, 'must be a URL that begins with https:// or http://');
   },
 });
+
+/**
+ * What is wrong with the URL of a service; undefined: nothing.
+ *
+ * @param complaint when it is no URL of HTTP
+ */
+export function checkServiceUrl(value: unknown, complaint: string): string | undefined {
+  const parsed = typeof value === 'string' ? URL.parse(value) : null;
+  if (parsed === null || !/^https?:$/.test(parsed.protocol)) return complaint;
+  const hasMore = parsed.username !== '' || parsed.password !== '' || parsed.search !== '';
+  return hasMore ? 'must be a URL without user, password or query' : undefined;
+}
 
 /** Path of a file that is read; empty where the setting is off. */
 export const file: Format = scalarFormat({

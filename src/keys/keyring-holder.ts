@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../base/clock.ts';
 import { errorMessage, WaxsealError } from '../base/errors.ts';
+import { Turns } from '../base/turns.ts';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import { ConnectedBackends } from './connected-backends.ts';
 import { buildKeyring, type Keyring, type KeyringOptions } from './keyring.ts';
@@ -64,7 +65,7 @@ export class KeyringHolder implements SigningKeyring {
   #confirmedGeneration = 0;
   #prepared = 0;
   #committed = 0;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   /** @param options where the keyring is; nothing is read before the first `reload` */
   constructor(options: KeyringHolderOptions) {
@@ -131,7 +132,7 @@ export class KeyringHolder implements SigningKeyring {
    * still do. Never throws.
    */
   async prepare(): Promise<PreparedKeyring> {
-    return await this.#takeTurn(async () => await this.#prepare(true));
+    return await this.#turns.run(async () => await this.#prepare(true));
   }
 
   /**
@@ -142,7 +143,7 @@ export class KeyringHolder implements SigningKeyring {
    * @returns undefined when nothing changed
    */
   async refresh(retry: boolean): Promise<KeyringReload | undefined> {
-    return await this.#takeTurn(async () => {
+    return await this.#turns.run(async () => {
       const inForce = this.#inForce;
       const merge = await this.#look();
       if (merge instanceof WaxsealError) return { kind: 'kept', error: merge };
@@ -165,12 +166,6 @@ export class KeyringHolder implements SigningKeyring {
 
   get opened(): OpenedStore {
     return this.#opened;
-  }
-
-  async #takeTurn<Result>(action: () => Promise<Result>): Promise<Result> {
-    const turn = this.#turn.then(action);
-    this.#turn = turn.catch(() => undefined);
-    return await turn;
   }
 
   async #prepare(reopen: boolean): Promise<PreparedKeyring> {

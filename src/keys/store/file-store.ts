@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../base/clock.ts';
+import { Turns } from '../../base/turns.ts';
 import { makeDirectory, removeLeftovers, writeFileAtomic } from '../atomic-write.ts';
 import {
   type JoinedShards,
@@ -61,7 +62,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   readonly #clock: Clock;
   readonly #known = new Map<string, KnownFile>();
   #joined: JoinedShards | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   /**
    * @param dir `keys.dir`
@@ -90,9 +91,7 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   ): Promise<Result> {
     // One at a time in this process: the lock is for others, and who waits for it only looks now
     // and then.
-    const turn = this.#turn.then(async () => await this.#change(edit));
-    this.#turn = turn.catch(() => undefined);
-    return await turn;
+    return await this.#turns.run(async () => await this.#change(edit));
   }
 
   async #change<Result>(

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../base/clock.ts';
 import { pause } from '../../base/pause.ts';
+import { Turns } from '../../base/turns.ts';
 import {
   joinShards,
   type KeyringChange,
@@ -69,7 +70,7 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
   /** Object name to content. An object is never written twice. */
   readonly #shards = new Map<string, Manifest | KeysError>();
   #index: { readonly version: string; readonly index: ShardIndex } | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   /** Of changes that were refused and may come true yet; see `Put.isPending`. */
   #pending: IndexedShard[] = [];
   #swept = false;
@@ -93,9 +94,7 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
     // One at a time in this process: they would only be in each other's way.
-    const turn = this.#turn.then(async () => await this.#change(edit));
-    this.#turn = turn.catch(() => undefined);
-    return await turn;
+    return await this.#turns.run(async () => await this.#change(edit));
   }
 
   async #change<Result>(

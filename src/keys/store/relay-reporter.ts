@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { errorMessage, type WaxsealError } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
+import { Turns } from '../../base/turns.ts';
 import { isSameKey } from '../domain-entry.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringHolder } from '../keyring-holder.ts';
@@ -65,7 +66,7 @@ export class RelayReporter {
   #prunedMs: number | undefined;
   #work: Promise<void> | undefined;
   #beat: Promise<void> | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #stopped = false;
 
   constructor(parts: RelayReporterParts) {
@@ -165,9 +166,7 @@ export class RelayReporter {
 
   /** One after the other, so that an older report never takes the place of a newer one. */
   #write(): Promise<void> {
-    const turn = this.#turn.then(async () => await this.#writeNow());
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+    return this.#turns.run(async () => await this.#writeNow());
   }
 
   async #writeNow(): Promise<void> {
