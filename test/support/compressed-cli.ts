@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command } from 'commander';
 import { systemClock } from '../../src/base/clock.ts';
-import { registerKeys } from '../../src/cli/keys.ts';
 import type { KeysParts, KeysSettings } from '../../src/cli/keys-command.ts';
 import { Publishers, publisherParts } from '../../src/keys/dns/publishers.ts';
 import { checkSeen, type SeenExpectation } from '../../src/keys/dns/seen.ts';
@@ -10,7 +8,7 @@ import type { SeenChoice } from '../../src/keys/lifecycle/lifecycle-access.ts';
 import { processHolder } from '../../src/keys/lifecycle/process-holder.ts';
 import type { AheadClock } from './ahead-clock.ts';
 import { TxtTable } from './keyring.ts';
-import type { Ran } from './lifecycle-cli.ts';
+import { type Ran, runKeysCommandLine } from './run-keys.ts';
 
 /** Between two looks at DNS, which keeps the machine's time. */
 const PAUSE_MS = 20;
@@ -25,15 +23,6 @@ export async function runCompressed(
   clock: AheadClock,
   args: readonly string[],
 ): Promise<Ran> {
-  let out = '';
-  let err = '';
-  let code: number | undefined;
-  const stdout = (text: string) => {
-    out += text;
-  };
-  const stderr = (text: string) => {
-    err += text;
-  };
   const parts: KeysParts = {
     clock,
     openLookup: () => Object.assign(new TxtTable(), { close: () => {} }),
@@ -57,14 +46,5 @@ export async function runCompressed(
       return { access, close: () => publishers.close() };
     },
   };
-  const program = new Command('waxseal')
-    .exitOverride()
-    .configureOutput({ writeOut: stdout, writeErr: stderr });
-  const setExitCode = (value: number) => {
-    code = value;
-  };
-  const loadConfig = async () => settings;
-  registerKeys(program, { stdout, stderr, isTty: false, loadConfig, setExitCode }, parts);
-  await program.parseAsync(['keys', ...args], { from: 'user' });
-  return { code, out, err };
+  return await runKeysCommandLine(args, async () => settings, parts);
 }

@@ -1,16 +1,8 @@
-import { Command } from 'commander';
-import { registerKeys } from '../../src/cli/keys.ts';
 import type { KeysParts, KeysSettings } from '../../src/cli/keys-command.ts';
 import type { RotationSetting } from '../../src/config/config.ts';
 import { TxtTable } from './keyring.ts';
 import type { LifecycleLab } from './lifecycle-lab.ts';
-
-/** What a command left. */
-export interface Ran {
-  readonly code: number | undefined;
-  readonly out: string;
-  readonly err: string;
-}
+import { type Ran, runKeysCommandLine } from './run-keys.ts';
 
 /** `keys.rotation` as it is when nobody sets it. */
 export const habits = {
@@ -35,18 +27,6 @@ export async function runKeys(
   rotation: RotationSetting | undefined,
   args: readonly string[],
 ): Promise<Ran> {
-  let out = '';
-  let err = '';
-  let code: number | undefined;
-  const stdout = (text: string) => {
-    out += text;
-  };
-  const stderr = (text: string) => {
-    err += text;
-  };
-  const program = new Command('waxseal')
-    .exitOverride()
-    .configureOutput({ writeOut: stdout, writeErr: stderr });
   const parts: KeysParts = {
     clock: lab.clock,
     openLookup: () => Object.assign(new TxtTable(), { close: () => {} }),
@@ -62,17 +42,5 @@ export async function runKeys(
     keys: { dir: '/nowhere', masterKeyFile: '', ...(rotation === undefined ? {} : { rotation }) },
     dns: { servers: [], timeoutMs: 1, attempts: 1 },
   };
-  const setExitCode = (value: number) => {
-    code = value;
-  };
-  const context = {
-    stdout,
-    stderr,
-    isTty: false,
-    loadConfig: async () => settings,
-    setExitCode,
-  };
-  registerKeys(program, context, parts);
-  await program.parseAsync(['keys', ...args], { from: 'user' });
-  return { code, out, err };
+  return await runKeysCommandLine(args, async () => settings, parts);
 }

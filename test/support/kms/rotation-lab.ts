@@ -1,10 +1,8 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { stringify } from 'yaml';
 import { type Clock, systemClock } from '../../../src/base/clock.ts';
-import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysParts, KeysSettings } from '../../../src/cli/keys-command.ts';
 import type { Publisher } from '../../../src/keys/dns/publisher.ts';
 import { checkSeen } from '../../../src/keys/dns/seen.ts';
@@ -16,6 +14,7 @@ import { DOMAINS_PER_FILE, FileKeyringStore } from '../../../src/keys/store/file
 import { type FakeDns, startDns } from '../dns.ts';
 import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../keyring.ts';
 import { habits } from '../lifecycle-cli.ts';
+import { type Ran, runKeysCommandLine } from '../run-keys.ts';
 import { KmsLab } from './kms-lab.ts';
 
 const PARENT = 'many.test';
@@ -28,13 +27,6 @@ export interface RotationLabOptions {
   readonly settings?: Partial<KmsSettings>;
   /** Of KMS and of the command, so that quotas by second are kept at any speed. */
   readonly clock?: Clock;
-}
-
-/** What a command left. */
-export interface RanCommand {
-  readonly code: number | undefined;
-  readonly out: string;
-  readonly err: string;
 }
 
 /**
@@ -75,29 +67,8 @@ export class RotationLab {
   }
 
   /** `waxseal keys ARGS` */
-  async run(args: readonly string[]): Promise<RanCommand> {
-    const ran = { code: undefined as number | undefined, out: '', err: '' };
-    const stdout = (text: string) => {
-      ran.out += text;
-    };
-    const stderr = (text: string) => {
-      ran.err += text;
-    };
-    const program = new Command('waxseal')
-      .exitOverride()
-      .configureOutput({ writeOut: stdout, writeErr: stderr });
-    const context = {
-      stdout,
-      stderr,
-      isTty: false,
-      loadConfig: async () => this.#settings(),
-      setExitCode: (code: number) => {
-        ran.code = code;
-      },
-    };
-    registerKeys(program, context, this.#parts());
-    await program.parseAsync(['keys', ...args], { from: 'user' });
-    return ran;
+  async run(args: readonly string[]): Promise<Ran> {
+    return await runKeysCommandLine(args, async () => this.#settings(), this.#parts());
   }
 
   async stop(): Promise<void> {

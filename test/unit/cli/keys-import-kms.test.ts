@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command } from 'commander';
-import { registerKeys } from '../../../src/cli/keys.ts';
 import { type FakeDns, startDns } from '../../support/dns.ts';
 import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../../support/keyring.ts';
 import { KmsLab } from '../../support/kms/kms-lab.ts';
+import { runKeysCommandLine } from '../../support/run-keys.ts';
 
 describe('keys import with AWS KMS', () => {
   let lab: KmsLab;
@@ -25,28 +24,11 @@ describe('keys import with AWS KMS', () => {
   });
 
   async function keys(...args: readonly string[]) {
-    const ran = { out: '', err: '', code: undefined as number | undefined };
-    const program = new Command('waxseal').exitOverride();
-    const context = {
-      stdout: (text: string) => {
-        ran.out += text;
-      },
-      stderr: (text: string) => {
-        ran.err += text;
-      },
-      isTty: false,
-      setExitCode: (code: number) => {
-        ran.code = code;
-      },
-      loadConfig: async () => ({
-        keys: place,
-        kms: lab.settings,
-        dns: { servers: [dns.server], timeoutMs: 1000, attempts: 1 },
-      }),
-    };
-    registerKeys(program, context);
-    await program.parseAsync(['keys', ...args], { from: 'user' });
-    return ran;
+    return await runKeysCommandLine(args, async () => ({
+      keys: place,
+      kms: lab.settings,
+      dns: { servers: [dns.server], timeoutMs: 1000, attempts: 1 },
+    }));
   }
 
   async function keyInKms(algorithm = 'rsa2048'): Promise<string> {

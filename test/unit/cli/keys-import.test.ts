@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { systemClock } from '../../../src/base/clock.ts';
-import { registerKeys } from '../../../src/cli/keys.ts';
 import type { KeysParts } from '../../../src/cli/keys-command.ts';
 import { privateKeySource } from '../../../src/keys/import/key-source.ts';
 import { FileJournal } from '../../../src/keys/store/file-journal.ts';
@@ -15,6 +14,7 @@ import {
   removeKeyringPlace,
   TxtTable,
 } from '../../support/keyring.ts';
+import { runKeysCommandLine } from '../../support/run-keys.ts';
 
 const ARN = 'arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
@@ -41,19 +41,6 @@ describe('keys import', () => {
   afterEach(async () => await removeKeyringPlace(place));
 
   async function run(...args: readonly string[]) {
-    const ran = { out: '', err: '', code: undefined as number | undefined };
-    const stdout = (text: string) => {
-      ran.out += text;
-    };
-    const stderr = (text: string) => {
-      ran.err += text;
-    };
-    const setExitCode = (code: number) => {
-      ran.code = code;
-    };
-    const program = new Command('waxseal')
-      .exitOverride()
-      .configureOutput({ writeOut: stdout, writeErr: stderr });
     const parts: Pick<KeysParts, 'clock' | 'openLookup' | 'openStanding'> = {
       clock: systemClock,
       openLookup: () => ({ txt: (name) => dns.txt(name), close: () => {} }),
@@ -67,13 +54,7 @@ describe('keys import', () => {
       keys: place,
       dns: { servers: [], timeoutMs: 1000, attempts: 1 },
     });
-    registerKeys(
-      program,
-      { stdout, stderr, isTty: false, loadConfig, setExitCode },
-      parts as KeysParts,
-    );
-    await program.parseAsync(['keys', 'import', ...args], { from: 'user' });
-    return ran;
+    return await runKeysCommandLine(['import', ...args], loadConfig, parts as KeysParts);
   }
 
   const journal = async () => {

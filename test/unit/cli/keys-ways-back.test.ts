@@ -5,8 +5,9 @@ import { recordName } from '../../../src/keys/key-name.ts';
 import { KeysError } from '../../../src/keys/keys-error.ts';
 import { underLease } from '../../../src/keys/lifecycle/leased-domain.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
-import { habits, type Ran, runKeys } from '../../support/lifecycle-cli.ts';
+import { habits, runKeys } from '../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../support/lifecycle-lab.ts';
+import type { Ran } from '../../support/run-keys.ts';
 
 describe('keys commands that go back', () => {
   let lab: LifecycleLab;

@@ -3,19 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { CommanderError } from 'commander';
 import { WaxsealError } from '../../../src/base/errors.ts';
-import { registerKeys } from '../../../src/cli/keys.ts';
-import type { KeysSettings } from '../../../src/cli/keys-command.ts';
 import { type FakeDns, startDns } from '../../support/dns.ts';
 import { type KeyringPlace, makeKeyringPlace, removeKeyringPlace } from '../../support/keyring.ts';
 import { requirePeer } from '../../support/peers.ts';
-
-interface Ran {
-  readonly code: number | undefined;
-  readonly out: string;
-  readonly err: string;
-}
+import { type Ran, runKeysCommandLine } from '../../support/run-keys.ts';
 
 interface RecordJson {
   readonly selector: string;
@@ -49,13 +42,10 @@ describe('keys commands', () => {
   });
 
   async function keys(...args: readonly string[]): Promise<Ran> {
-    return await runWith(
-      async () => ({
-        keys: place,
-        dns: { servers: [dns.server], timeoutMs: 2000, attempts: 2, hints: hints(dns) },
-      }),
-      args,
-    );
+    return await runKeysCommandLine(args, async () => ({
+      keys: place,
+      dns: { servers: [dns.server], timeoutMs: 2000, attempts: 2, hints: hints(dns) },
+    }));
   }
 
   async function publish(): Promise<void> {
@@ -163,14 +153,11 @@ describe('keys commands', () => {
   it('show where the records of slots stand, and the CNAMEs that lead there', async () => {
     await keys('create', 'example.com', '--algorithm', 'ed25519');
     const slots = (...args: readonly string[]) =>
-      runWith(
-        async () => ({
-          keys: place,
-          dns: { servers: [], timeoutMs: 100, attempts: 1 },
-          publishers: [{ domains: ['*'], kind: 'print', slotsUnder: 'keys.provider.example' }],
-        }),
-        args,
-      );
+      runKeysCommandLine(args, async () => ({
+        keys: place,
+        dns: { servers: [], timeoutMs: 100, attempts: 1 },
+        publishers: [{ domains: ['*'], kind: 'print', slotsUnder: 'keys.provider.example' }],
+      }));
     const { out } = await slots('dns', 'example.com');
     assert.match(out, /^wx\w+\.example\.com\.keys\.provider\.example\. 3600 IN TXT "v=DKIM1/m);
     assert.match(
@@ -295,7 +282,7 @@ describe('keys commands', () => {
 
   it('tell a wrong configuration from a failure', async () => {
     const wrong = () => Promise.reject(new WaxsealError('config-invalid', 'no', { hint: 'do' }));
-    const ran = await runWith(wrong, ['list']);
+    const ran = await runKeysCommandLine(['list'], wrong);
     assert.deepEqual(ran, { code: 2, out: '', err: 'error: no\nhint: do\n' });
     assert.equal((await keys('list')).code, 1);
   });
@@ -360,30 +347,6 @@ describe('keys commands', () => {
     }
   });
 });
-
-async function runWith(
-  loadConfig: () => Promise<KeysSettings>,
-  args: readonly string[],
-): Promise<Ran> {
-  let out = '';
-  let err = '';
-  let code: number | undefined;
-  const stdout = (text: string) => {
-    out += text;
-  };
-  const stderr = (text: string) => {
-    err += text;
-  };
-  const program = new Command('waxseal')
-    .exitOverride()
-    .configureOutput({ writeOut: stdout, writeErr: stderr });
-  const setExitCode = (value: number) => {
-    code = value;
-  };
-  registerKeys(program, { stdout, stderr, isTty: false, loadConfig, setExitCode });
-  await program.parseAsync(['keys', ...args], { from: 'user' });
-  return { code, out, err };
-}
 
 function recordsOf(json: string): RecordJson[] {
   return (JSON.parse(json) as { records: RecordJson[] }).records;
