@@ -70,7 +70,10 @@ export class KmsCaller {
   readonly #budget: CallBudget;
   readonly #counters = new CallCounters();
   readonly #hold = new ProcessHold();
+  /** End the calls that are under way. */
+  readonly #ends = new Set<() => void>();
   #underWay = 0;
+  #closed = false;
 
   constructor(options: KmsCallerOptions) {
     this.#options = options;
@@ -98,18 +101,28 @@ export class KmsCaller {
     if (this.#underWay >= maxWaiting) {
       throw new KmsError('over-quota', `${maxWaiting} calls to KMS wait already (kms.maxWaiting)`);
     }
+    if (this.#closed) throw aborted(call.operation);
     this.#underWay += 1;
     this.#hold.take();
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    this.#ends.add(end);
+    call.signal?.addEventListener('abort', end, { once: true });
+    if (call.signal?.aborted === true) end();
     try {
-      return await this.#attempts(call);
+      return await this.#attempts({ ...call, signal: ended.signal });
     } finally {
+      call.signal?.removeEventListener('abort', end);
+      this.#ends.delete(end);
       this.#underWay -= 1;
       this.#hold.release();
     }
   }
 
-  /** Closes idle connections. */
+  /** Ends the calls that are under way, takes no more, and closes idle connections. */
   async close(): Promise<void> {
+    this.#closed = true;
+    for (const end of this.#ends) end();
     for (const region of this.#regions.values()) {
       const client = await region.client.catch(() => undefined);
       client?.close();
@@ -301,7 +314,10 @@ function refused(regions: readonly string[]): KmsError {
 }
 
 function aborted(operation: KmsOperation): KmsError {
-  return new KmsError('aborted', `${operation} was not waited for: the transaction ended`);
+  return new KmsError(
+    'aborted',
+    `${operation} was not waited for: the transaction ended, or the process ends`,
+  );
 }
 
 function knownError(thrown: unknown, operation: KmsOperation, region: string): KmsError {

@@ -138,6 +138,20 @@ describe('calls to KMS', () => {
     assert.equal(clock.waiting, 0);
   });
 
+  it('end at once when the process does, wherever they are', async () => {
+    behaviour.one = 'silence';
+    const kms = caller({ quotas: { rsaPerSecond: 2, eccPerSecond: 2 } });
+    const answers = [kindOf(sign(kms)), kindOf(sign(kms))]; // the second waits for its turn
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+    assert.deepEqual(sent, ['one Sign']);
+    await kms.close();
+    assert.deepEqual(await Promise.all(answers), ['aborted', 'aborted']);
+    assert.equal(aborted, 1);
+    assert.equal(clock.waiting, 0);
+    assert.equal(await kindOf(sign(kms)), 'aborted', 'none is begun any more');
+    assert.deepEqual(sent, ['one Sign']);
+  });
+
   it('go to another Region at once on time-out, 5xx and throttling', async () => {
     for (const [fault, afterMs] of [
       ['silence', 12_000],
