@@ -132,9 +132,8 @@ export class KmsCaller {
   }
 
   async #attempts<Name extends KmsOperation>(call: KmsCall<Name>): Promise<KmsOutput<Name>> {
-    const { clock, settings } = this.#options;
-    const totalMs = Math.min(settings.totalTimeoutMs, call.withinMs ?? settings.totalTimeoutMs);
-    const dueMs = clock.monotonicMs() + totalMs;
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + this.#totalMs(call.withinMs);
     const { repeatable } = KMS_OPERATIONS[call.operation];
     const tried = new Set<string>();
     let first: KmsError | undefined;
@@ -164,6 +163,11 @@ export class KmsCaller {
       if (clock.monotonicMs() + pauseMs >= dueMs) throw first;
       if (!(await waitMs(clock, pauseMs, call.signal))) throw aborted(call.operation);
     }
+  }
+
+  #totalMs(withinMs: number | undefined): number {
+    const { totalTimeoutMs } = this.#options.settings;
+    return Math.min(totalTimeoutMs, withinMs ?? totalTimeoutMs);
   }
 
   async #attempt<Name extends KmsOperation>(
@@ -198,7 +202,7 @@ export class KmsCaller {
 
   /** Waits for a token and a slot, and takes from the budget. @returns why it may not go */
   async #turn<Name extends KmsOperation>(
-    { operation, family, input, signal }: KmsCall<Name>,
+    { operation, family, input, signal, withinMs }: KmsCall<Name>,
     region: Region,
     dueMs: number,
   ): Promise<KmsError | undefined> {
@@ -212,7 +216,8 @@ export class KmsCaller {
     }
     if (!(await waitMs(clock, pauseMs, signal))) return aborted(operation);
     // Late, it would be cut short, and that would be held against the Region.
-    const spareMs = dueMs - clock.monotonicMs() - settings.attemptTimeoutMs;
+    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
+    const spareMs = dueMs - clock.monotonicMs() - neededMs;
     const slot = await region.slots.take(Math.max(0, spareMs), signal);
     if (slot === 'aborted') return aborted(operation);
     if (slot === 'late') {

@@ -301,7 +301,22 @@ describe('calls to KMS', () => {
     assert.equal(said['over-quota']?.length, 4, 'a full attempt would not fit any more');
     assert.deepEqual(kms.counts, { calls: { Sign: 4 }, failures: {} });
     assert.deepEqual(alerts, [], 'the breaker stays closed');
+    behaviour.one = 'silence';
+    const brief = () =>
+      kms.call({
+        operation: 'Decrypt',
+        family: 'symmetric',
+        regions: ['one'],
+        withinMs: 5000, // less than an attempt may take
+        input: () => ({ KeyId: 'k', CiphertextBlob: Buffer.of(1) }),
+      });
+    const silent = [sign(kms), sign(kms)].map(kindOf);
+    const waits = kindOf(brief());
+    assert.equal(await elapse(waits), 2500, 'half of its time');
+    assert.equal(await waits, 'over-quota');
+    await elapse(Promise.all(silent));
     behaviour.one = 'answer';
+    clock.advance(2000); // it was silent indeed, so it is left alone
     assert.equal(await sign(kms), 'one');
     assert.equal(clock.waiting, 0);
   });
