@@ -117,9 +117,9 @@ export class ServerKeyring {
     const recheck = this.#recheck.stop();
     this.#resolver.close(); // no look-up is worth waiting for
     await Promise.all([this.#watch.stop(), recheck]);
+    await this.#kms.close(); // no probe is either
     await this.#reporter.stop();
     this.holder.close();
-    await this.#kms.close();
   }
 
   /** Reads it anew, for a reload of everything. Never throws. */

@@ -21,6 +21,7 @@ export const addKeysEmergency = stepCommand({
   description: 'Revokes keys at once, disables them, and switches to the standby.',
   help: HELP,
   reason: true,
+  isUrgent: true,
   force: 'keep signing with Ed25519 even if no RSA key is left',
   nothing: 'no key signs, or has signed and is not withdrawn; others are named with --selector',
   plan: 'relays stop using the key, the standby signs, p= is published, the key is disabled',

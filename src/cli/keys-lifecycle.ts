@@ -42,6 +42,8 @@ export interface LifecycleOptions {
   readonly readOnly?: boolean;
   /** That of new keys, where it is named. */
   readonly backend?: BackendName | undefined;
+  /** It is about this domain alone, and goes on though another part of the keyring is broken. */
+  readonly only?: string | undefined;
 }
 
 /** Runs the action of a command about the life of keys. */
@@ -84,10 +86,11 @@ function codeAfter(earlyEnd: EarlyEnd, code: ExitCode, progress: (text: string) 
 async function lifecycleRun(
   run: KeysRun,
   opened: OpenLifecycle,
-  { mayBeEmpty = false, backend }: LifecycleOptions,
+  options: LifecycleOptions,
 ): Promise<LifecycleRun> {
-  const snapshot = await readKeyring(opened.access, mayBeEmpty);
-  const access = { ...opened.access, caller: callerOf(opened, snapshot, backend) };
+  const { snapshot, store } = await readKeyring(opened.access, options);
+  const caller = callerOf(opened, snapshot, options.backend);
+  const access = { ...opened.access, store, caller };
   const { rotation, maxStaleMs } = run.settings.keys;
   const policyOf = policyFinder(rotation, maxStaleMs);
   const usableAtOnce = new Set(
@@ -139,14 +142,32 @@ const NO_WISHES: StepWishes = {
   reason: undefined,
 };
 
+interface ReadKeyring {
+  readonly snapshot: KeyringSnapshot;
+  /** To be used from now on. */
+  readonly store: LifecycleAccess['store'];
+}
+
 /** The first command makes the keyring. */
-async function readKeyring(access: LifecycleAccess, mayBeEmpty: boolean): Promise<KeyringSnapshot> {
+async function readKeyring(
+  { store, progress }: LifecycleAccess,
+  { mayBeEmpty = false, only }: LifecycleOptions,
+): Promise<ReadKeyring> {
   try {
-    return await access.store.read();
+    return { snapshot: await store.read(), store };
   } catch (error) {
-    const isMissing = error instanceof KeysError && error.code === 'keyring-missing';
-    if (!isMissing || !mayBeEmpty) throw error;
-    return { generation: 0, generations: new Map(), domains: new Map(), files: new Map() };
+    if (!(error instanceof KeysError)) throw error;
+    if (error.code === 'keyring-missing' && mayBeEmpty) {
+      const none = { generations: new Map(), domains: new Map(), files: new Map() };
+      return { snapshot: { generation: 0, ...none }, store };
+    }
+    if (only === undefined) throw error;
+    const around = { ...store.around(only), around: (domain: string) => store.around(domain) };
+    const snapshot = await around.read();
+    progress(
+      `${error.message}; ${only} is not in that part, so this goes on. Domains there that share a key with it are not named`,
+    );
+    return { snapshot, store: around };
   }
 }
 

@@ -63,6 +63,8 @@ export interface StepCommandRow {
   readonly reveal?: string;
   /** What is missing where there is nothing to do. */
   readonly nothing: string;
+  /** It does not wait until other parts of the keyring are mended. */
+  readonly isUrgent?: boolean;
   /**
    * The keys that it is about; none: there is nothing to do.
    *
@@ -110,7 +112,8 @@ export function stepCommand(row: StepCommandRow): AddKeysCommand {
       .addHelpText('after', `${row.help}${EXIT_HELP}`)
       .action(async (domain: string, options: StepOptions) => {
         refuseIgnoredWithoutReason(command, options);
-        const named = { json: options.json, command: `keys ${row.name}` };
+        const only = row.isUrgent === true ? domain : undefined;
+        const named = { json: options.json, command: `keys ${row.name}`, only };
         await runLifecycleCommand(context, parts, named, async (run) =>
           take(run, row, domain, options),
         );

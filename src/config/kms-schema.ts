@@ -57,7 +57,7 @@ export const kmsSchema: convict.Schema<Config['kms']> = {
   connections: setting(
     integer(1, 10_000),
     256,
-    'Most connections to KMS in each Region; idle ones are used again.',
+    'Most connections to KMS in each Region; idle ones are used again. Calls over it wait, as long as a whole attempt still fits into their time.',
   ),
   budget: setting(
     integer(0, 1_000_000_000),

@@ -4,6 +4,7 @@ import type { BackendName } from './backend-names.ts';
 import { BACKENDS } from './backends.ts';
 import { KeysError } from './keys-error.ts';
 import type { ManifestKey } from './manifest.ts';
+import { OpeningQueue, type Patience } from './patient-opening.ts';
 
 /**
  * The back ends that a keyring uses, connected once: a remote one has budgets and connections that
@@ -12,6 +13,7 @@ import type { ManifestKey } from './manifest.ts';
 export class ConnectedBackends {
   readonly #options: BackendOptions;
   readonly #connected = new Map<BackendName, KeyBackend>();
+  readonly #openings = new OpeningQueue();
 
   constructor(options: BackendOptions) {
     this.#options = options;
@@ -54,8 +56,18 @@ export class ConnectedBackends {
     throw failure ?? new KeysError('key-unusable', `no back end ${name}`);
   }
 
-  /** Opens a key. Never throws: what goes wrong concerns this key alone. */
-  async open(domain: string, key: ManifestKey): Promise<OpenedKey> {
+  /**
+   * Opens a key. Never throws: what goes wrong concerns this key alone.
+   *
+   * @param patience how long a back end that is not local is waited for; by default as long as it takes
+   */
+  async open(domain: string, key: ManifestKey, patience?: Patience): Promise<OpenedKey> {
+    if (this.isLocal(key.backend)) return await this.#open(domain, key);
+    const opening = this.#openings.run(async () => await this.#open(domain, key));
+    return await (patience === undefined ? opening : patience.wait(opening));
+  }
+
+  async #open(domain: string, key: ManifestKey): Promise<OpenedKey> {
     const { selector, algorithm, publicKey, material } = key;
     try {
       const backend = await this.get(key.backend);

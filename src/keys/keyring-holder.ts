@@ -192,8 +192,9 @@ export class KeyringHolder implements SigningKeyring {
     const before = this.#inForce;
     const previous = before?.keyring;
     try {
-      const { options, backends } = { options: this.#options, backends: this.backends };
-      const built = await buildKeyring(merge.snapshot, { options, backends, previous, reopen });
+      const parts = { options: this.#options, backends: this.backends, previous, reopen };
+      const { clock } = this.#options;
+      const built = await buildKeyring(merge.snapshot, { ...parts, clock });
       const { keyring, failures } = built;
       if (before === undefined && failures[0] !== undefined) {
         return { kind: 'kept', error: failures[0] };

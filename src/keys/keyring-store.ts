@@ -40,6 +40,12 @@ export interface KeyringStore {
   change<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result>;
+  /**
+   * The same keyring for an emergency of one domain: shards that cannot be used are passed over, if
+   * the domain stands in another one. What it reads lacks their domains, so nobody may conclude from
+   * it that a name or a private key is free.
+   */
+  around(domain: string): Pick<KeyringStore, 'read' | 'change'>;
 }
 
 /** One shard as a relay sees it. */
@@ -125,4 +131,22 @@ export function joinChanged(
   }
   const generation = Math.max(0, ...generations.values());
   return { shards, snapshot: { generation, generations, domains, files } };
+}
+
+/**
+ * Takes together the shards that can be used, as `KeyringStore.read` and `around` promise.
+ *
+ * @param broken why another shard cannot be used; undefined: all can
+ * @param only of `around`; undefined: all domains matter
+ * @throws KeysError `broken`, and as `joinShards`
+ */
+export function joinSound(
+  shards: ReadonlyMap<string, Manifest>,
+  broken: KeysError | undefined,
+  only: string | undefined,
+): KeyringSnapshot {
+  if (broken !== undefined && only === undefined) throw broken;
+  const snapshot = joinShards(shards);
+  if (broken !== undefined && !snapshot.domains.has(only ?? '')) throw broken;
+  return snapshot;
 }

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import type { BackendOptions } from './backend.ts';
 import { ConnectedBackends } from './connected-backends.ts';
@@ -10,6 +10,7 @@ import { KEY_STATE_ROWS } from './key-state.ts';
 import type { KeyringSnapshot } from './keyring-store.ts';
 import type { KeysError } from './keys-error.ts';
 import type { ManifestDomain } from './manifest.ts';
+import { Patience } from './patient-opening.ts';
 import { openStore, type StorePlace } from './store/stores.ts';
 
 /** Where a relay finds its keyring. */
@@ -137,6 +138,8 @@ export interface BuildParts {
   readonly previous?: Keyring | undefined;
   /** Look whether local keys still open; default false. */
   readonly reopen?: boolean;
+  /** For how long remote back ends are waited for; the machine's own by default. */
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -146,7 +149,7 @@ export interface BuildParts {
  */
 export async function buildKeyring(
   snapshot: KeyringSnapshot,
-  { options, backends, previous, reopen = false }: BuildParts,
+  { options, backends, previous, reopen = false, clock = systemClock }: BuildParts,
 ): Promise<{ readonly keyring: Keyring; readonly failures: readonly KeysError[] }> {
   const used = new Set(
     [...snapshot.domains.values()].flatMap(({ keys }) =>
@@ -170,6 +173,8 @@ export async function buildKeyring(
   }
   const queue = todo.values();
   let sliceEndMs = systemClock.monotonicMs() + SLICE_MS;
+  // A relay that starts has nothing to sign with yet; one that runs must not miss a revocation.
+  const patience = previous === undefined ? undefined : new Patience(clock);
   const openNext = async () => {
     for (const source of queue) {
       const before = previous?.entry(source.domain);
@@ -178,7 +183,7 @@ export async function buildKeyring(
         before,
         reopen: (key) => again && backends.isLocal(key.backend),
         parentSigns: isSignedByParent(previous, source.domain),
-        open: (domain, key) => backends.open(domain, key),
+        open: (domain, key) => backends.open(domain, key, patience),
         fallBackFor,
       });
       entries.set(source.domain, entry);
@@ -188,6 +193,7 @@ export async function buildKeyring(
     }
   };
   await Promise.all(Array.from({ length: OPENED_AT_ONCE }, openNext));
+  patience?.end();
   const warnings = [...backends.warnings, ...warningsOf(entries)];
   const isEmpty = entries.size === 0 && options.mayBeEmpty !== true;
   const where = options.store?.kind === 'file' ? options.dir : (options.store?.kind ?? options.dir);

@@ -3,7 +3,7 @@ import { makeDirectory, writeFileAtomic } from './atomic-write.ts';
 import { recordName } from './key-name.ts';
 import type { KeyringAccess } from './keyring-access.ts';
 import { KeysError, KeysRefusal, systemReason } from './keys-error.ts';
-import type { ManifestKey } from './manifest.ts';
+import { MAX_TTL_S, type ManifestKey } from './manifest.ts';
 import { liveSharersOf } from './shared-keys.ts';
 
 /**
@@ -57,13 +57,19 @@ export async function revealKey(
     const message = `${name}: the same private key is not revoked in ${others.slice(0, 5).join(', ')}`;
     throw new KeysRefusal('key-shared', message, { hint: 'revoke it there first' });
   }
-  const untilMs = seenMs + Math.max(key.ttlS, longestTtlS) * 1000;
+  const untilMs = seenMs + Math.max(ttlOf(key), longestTtlS) * 1000;
   if (access.clock.wallMs() < untilMs) {
     return { kind: 'waiting', until: new Date(untilMs).toISOString() };
   }
   const file = path.join(directory, `${selector}.${domain}.pem`);
   await write(file, await exportKey(access, domain, key));
   return { kind: 'revealed', file };
+}
+
+/** For how long caches may hold the key record, in seconds. A person may have given it any TTL. */
+function ttlOf({ publisher, ttlS }: ManifestKey): number {
+  const isByHand = publisher === undefined || publisher === 'print';
+  return isByHand ? Math.max(ttlS, MAX_TTL_S) : ttlS;
 }
 
 /** @throws KeysRefusal `key-reveal-off` */

@@ -56,6 +56,8 @@ export class LifecycleLab {
   /** Domains of which the publisher hands records to a person. */
   byHand = false;
   publisherFails = false;
+  /** Why a part of the keyring with other domains cannot be used. */
+  broken: Error | undefined;
   settleMs = 0;
   /** Of each look at DNS. */
   warnings: readonly string[] = [];
@@ -198,6 +200,24 @@ export class LifecycleLab {
   }
 
   #store(life: Life): KeyringStore {
+    const sound = this.#soundStore(life);
+    const refuse = () => {
+      if (this.broken !== undefined) throw this.broken;
+    };
+    return {
+      read: async () => {
+        refuse();
+        return await sound.read();
+      },
+      change: async (edit) => {
+        refuse();
+        return await sound.change(edit);
+      },
+      around: () => sound,
+    };
+  }
+
+  #soundStore(life: Life): Pick<KeyringStore, 'read' | 'change'> {
     return {
       read: async () => this.#snapshot(),
       change: async <Result>(

@@ -179,6 +179,13 @@ function statement(
   };
 }
 
+/** Whoever counts servers must not find all of none in agreement. */
+export function nobody(zone: ZoneServers, name: string): Statement {
+  const at = { host: zoneText(zone.zone), server: { address: '', port: 0 } };
+  const detail = `${name}: none of the servers on the way can be asked`;
+  return statement(zone, at, { verdict: 'unreachable', detail });
+}
+
 function lameDetail(reply: DnsReply, zone: string): string {
   if (reply.rcode !== 'NOERROR' && reply.rcode !== 'NXDOMAIN') {
     return `it answers ${reply.rcode} and does not serve ${zoneText(zone)}`;

@@ -1,7 +1,12 @@
 import { isAskable } from '../../base/dns-name.ts';
 import { printable } from '../../base/printable.ts';
 import type { ExpectedRecord } from './judge-record.ts';
-import { type AskAuthoritiesOptions, askAuthorities, type Statement } from './seen-authorities.ts';
+import {
+  type AskAuthoritiesOptions,
+  askAuthorities,
+  nobody,
+  type Statement,
+} from './seen-authorities.ts';
 import type { SeenReport, ServerAnswer } from './seen-report.ts';
 import { findWildcard } from './wildcard.ts';
 import type { DelegationTrouble, ZoneWalk } from './zone-servers.ts';
@@ -41,14 +46,17 @@ export async function followChain(first: string, options: FollowChainOptions): P
   for (let name: string | undefined = first; name !== undefined; ) {
     const walked = await walk.walk(name);
     const wildcard = await findWildcard(walk, walked.holder, name, domain);
-    const said = await askAuthorities(walked.holder, name, { ...ask, wildcard });
+    const above = troubleAnswers(walked.troubles, ask.ignored);
+    const asked = await askAuthorities(walked.holder, name, { ...ask, wildcard });
+    const isSilent = [...asked.map(({ answer }) => answer), ...above].every(isIgnored);
+    const said = isSilent ? [...asked, nobody(walked.holder, name)] : asked;
     const agreed = compareServers(said);
     const targets = [...new Set(agreed.flatMap(({ alias }) => (alias === undefined ? [] : alias)))];
     const trouble = aliasTrouble(name, targets, names);
     statements.push(
       ...(trouble === undefined ? agreed : agreed.map((one) => astray(one, trouble))),
     );
-    troubles.push(...troubleAnswers(walked.troubles, ask.ignored));
+    troubles.push(...above);
     warnings.push(...walked.warnings, ...agreed.flatMap((statement) => statement.warnings));
     if (wildcard !== undefined) {
       wildcardTtlS = Math.max(wildcardTtlS, wildcard.ttlS);
@@ -122,6 +130,10 @@ function compareServers(said: readonly Statement[]): readonly Statement[] {
 
 function isRight({ answer, alias }: Statement, hasAlias: boolean): boolean {
   return hasAlias ? alias !== undefined : answer.verdict === 'seen';
+}
+
+function isIgnored({ verdict }: ServerAnswer): boolean {
+  return verdict === 'ignored';
 }
 
 function isAnswer({ verdict }: ServerAnswer): boolean {

@@ -4,6 +4,7 @@ import { type KmsClient, type OpenKmsClient, openAwsClient } from './aws-client.
 import { CallBudget } from './call-budget.ts';
 import { CallCounters, type KmsCallCounts } from './call-counters.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
+import { ConnectionSlots } from './connection-slots.ts';
 import { parseKmsArn } from './kms-arn.ts';
 import { KmsError, type KmsFaultKind } from './kms-fault.ts';
 import {
@@ -20,8 +21,8 @@ import { ProcessHold, waitMs } from './wait.ts';
 
 /**
  * Every call to KMS goes this way, in order: too many waiting → refused; a Region whose circuit
- * breaker lets it pass, in the order that the call names; its turn by the quota; the budget of the
- * day; one attempt with a time limit. What may pass by itself is tried again, in the next Region
+ * breaker lets it pass, in the order that the call names; its turn by the quota; a connection; the
+ * budget of the day; one attempt with a time limit. What may pass by itself is tried again, in the next Region
  * where the fault is one of the Region, until the time for all attempts is over.
  */
 
@@ -55,6 +56,7 @@ interface Region {
   readonly name: string;
   readonly client: Promise<KmsClient>;
   readonly breaker: CircuitBreaker;
+  readonly slots: ConnectionSlots;
   readonly buckets: Map<QuotaFamily, TokenBucket>;
 }
 
@@ -70,7 +72,10 @@ export class KmsCaller {
   readonly #budget: CallBudget;
   readonly #counters = new CallCounters();
   readonly #hold = new ProcessHold();
+  /** End the calls that are under way. */
+  readonly #ends = new Set<() => void>();
   #underWay = 0;
+  #closed = false;
 
   constructor(options: KmsCallerOptions) {
     this.#options = options;
@@ -98,18 +103,28 @@ export class KmsCaller {
     if (this.#underWay >= maxWaiting) {
       throw new KmsError('over-quota', `${maxWaiting} calls to KMS wait already (kms.maxWaiting)`);
     }
+    if (this.#closed) throw aborted(call.operation);
     this.#underWay += 1;
     this.#hold.take();
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    this.#ends.add(end);
+    call.signal?.addEventListener('abort', end, { once: true });
+    if (call.signal?.aborted === true) end();
     try {
-      return await this.#attempts(call);
+      return await this.#attempts({ ...call, signal: ended.signal });
     } finally {
+      call.signal?.removeEventListener('abort', end);
+      this.#ends.delete(end);
       this.#underWay -= 1;
       this.#hold.release();
     }
   }
 
-  /** Closes idle connections. */
+  /** Ends the calls that are under way, takes no more, and closes idle connections. */
   async close(): Promise<void> {
+    this.#closed = true;
+    for (const end of this.#ends) end();
     for (const region of this.#regions.values()) {
       const client = await region.client.catch(() => undefined);
       client?.close();
@@ -117,9 +132,8 @@ export class KmsCaller {
   }
 
   async #attempts<Name extends KmsOperation>(call: KmsCall<Name>): Promise<KmsOutput<Name>> {
-    const { clock, settings } = this.#options;
-    const totalMs = Math.min(settings.totalTimeoutMs, call.withinMs ?? settings.totalTimeoutMs);
-    const dueMs = clock.monotonicMs() + totalMs;
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + this.#totalMs(call.withinMs);
     const { repeatable } = KMS_OPERATIONS[call.operation];
     const tried = new Set<string>();
     let first: KmsError | undefined;
@@ -151,14 +165,18 @@ export class KmsCaller {
     }
   }
 
+  #totalMs(withinMs: number | undefined): number {
+    const { totalTimeoutMs } = this.#options.settings;
+    return Math.min(totalTimeoutMs, withinMs ?? totalTimeoutMs);
+  }
+
   async #attempt<Name extends KmsOperation>(
     call: KmsCall<Name>,
     region: Region,
     dueMs: number,
   ): Promise<Attempt<Name>> {
-    const { clock } = this.#options;
     const { operation } = call;
-    const before = await this.#turn(call, region, dueMs - clock.monotonicMs());
+    const before = await this.#turn(call, region, dueMs);
     if (before !== undefined) {
       region.breaker.spoiled();
       return { kind: 'fault', error: before };
@@ -177,25 +195,37 @@ export class KmsCaller {
       else if (NOT_ASKED.has(error.kind)) region.breaker.spoiled();
       else region.breaker.succeeded();
       return { kind: 'fault', error };
+    } finally {
+      region.slots.release();
     }
   }
 
-  /** Waits for a token and takes from the budget. @returns why it may not go */
+  /** Waits for a token and a slot, and takes from the budget. @returns why it may not go */
   async #turn<Name extends KmsOperation>(
-    { operation, family, input, signal }: KmsCall<Name>,
+    { operation, family, input, signal, withinMs }: KmsCall<Name>,
     region: Region,
-    maxWaitMs: number,
+    dueMs: number,
   ): Promise<KmsError | undefined> {
     const { clock, settings } = this.#options;
     const row = KMS_OPERATIONS[operation];
     if (row.endsKey) refuseWrappingKey(operation, input(region.name), settings.wrappingKey);
-    const pauseMs = this.#bucket(region, family).take(maxWaitMs);
+    const pauseMs = this.#bucket(region, family).take(dueMs - clock.monotonicMs());
     if (pauseMs === undefined) {
       const message = `KMS in ${region.name}, ${operation}: more calls wait than kms.quotaShare lets go in time`;
       return new KmsError('over-quota', message);
     }
     if (!(await waitMs(clock, pauseMs, signal))) return aborted(operation);
+    // Late, it would be cut short, and that would be held against the Region.
+    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
+    const spareMs = dueMs - clock.monotonicMs() - neededMs;
+    const slot = await region.slots.take(Math.max(0, spareMs), signal);
+    if (slot === 'aborted') return aborted(operation);
+    if (slot === 'late') {
+      const message = `KMS in ${region.name}, ${operation}: none of ${settings.connections} connections (kms.connections) was free in time`;
+      return new KmsError('over-quota', message);
+    }
     if (row.budgeted && !this.#budget.take()) {
+      region.slots.release();
       return new KmsError(
         'over-budget',
         `the KMS calls of this day (${settings.budget}) are used up`,
@@ -258,7 +288,8 @@ export class KmsCaller {
       onOpen: (pauseMs) => alert(`KMS in ${name} does not answer; asked again in ${pauseMs} ms`),
       onClose: () => alert(`KMS in ${name} answers again`),
     });
-    const region: Region = { name, client, breaker, buckets: new Map() };
+    const slots = new ConnectionSlots(clock, settings.connections);
+    const region: Region = { name, client, breaker, slots, buckets: new Map() };
     this.#regions.set(name, region);
     return region;
   }
@@ -301,7 +332,10 @@ function refused(regions: readonly string[]): KmsError {
 }
 
 function aborted(operation: KmsOperation): KmsError {
-  return new KmsError('aborted', `${operation} was not waited for: the transaction ended`);
+  return new KmsError(
+    'aborted',
+    `${operation} was not waited for: the transaction ended, or the process ends`,
+  );
 }
 
 function knownError(thrown: unknown, operation: KmsOperation, region: string): KmsError {

@@ -31,6 +31,11 @@ export class KmsKeyHolds {
     return hold !== undefined && this.#clock.monotonicMs() < hold.untilMs ? hold.error : undefined;
   }
 
+  /** True from such a fault until the key has signed again, whether it is left alone now or not. */
+  isSuspect(arn: string): boolean {
+    return this.#holds.has(arn);
+  }
+
   /** @param name for the operator: domain and selector */
   failed(arn: string, name: string, error: KmsError): void {
     const before = this.#holds.get(arn);

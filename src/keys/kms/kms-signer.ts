@@ -10,9 +10,10 @@ import type { KmsKeySpec } from './kms-key-spec.ts';
 export class KmsSigningError extends SigningError {
   readonly mayFallBack: boolean;
 
-  constructor(error: KmsError) {
+  /** @param isSuspect somebody may have taken the key away, as far as is known */
+  constructor(error: KmsError, isSuspect: boolean) {
     super(error.message, { cause: error });
-    this.mayFallBack = error.row.fallBack;
+    this.mayFallBack = error.row.fallBack && !isSuspect;
   }
 }
 
@@ -36,7 +37,7 @@ export function kmsSigner(kms: Kms, key: KmsSigningKey): Signer {
     remote: true,
     sign: async (octets, signal) => {
       const held = kms.holds.against(key.arn);
-      if (held !== undefined) throw new KmsSigningError(held);
+      if (held !== undefined) throw new KmsSigningError(held, true);
       try {
         const signature = await signWith(kms, key, octets, signal);
         kms.holds.succeeded(key.arn, key.name);
@@ -44,7 +45,8 @@ export function kmsSigner(kms: Kms, key: KmsSigningKey): Signer {
       } catch (error) {
         if (!(error instanceof KmsError)) throw error;
         if (error.row.holdsKey) kms.holds.failed(key.arn, key.name, error);
-        throw new KmsSigningError(error);
+        // A key that was disabled is that too while KMS is down, or has no turn for us.
+        throw new KmsSigningError(error, kms.holds.isSuspect(key.arn));
       }
     },
   };

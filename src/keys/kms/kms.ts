@@ -81,7 +81,7 @@ export class Kms {
     return arnIn(arn, region);
   }
 
-  /** Logs the calls for the last time, ends retries and closes connections. */
+  /** Ends calls and retries, logs the calls for the last time, and closes connections. */
   async close(): Promise<void> {
     this.#cancelLog();
     this.vault.close();

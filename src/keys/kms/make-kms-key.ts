@@ -73,7 +73,7 @@ async function createKey(kms: Kms, order: KmsKeyOrder, home: string): Promise<st
 /** Looks for a key with the intent's tag, and takes none that is on its way out. */
 async function madeBefore(
   kms: Kms,
-  { identity, intent }: KmsKeyOrder,
+  { identity, intent, regions }: KmsKeyOrder,
   home: string,
 ): Promise<string | undefined> {
   const known = new Map<string, TaggedKey>();
@@ -86,7 +86,9 @@ async function madeBefore(
         key.selector === identity.selector;
       if (!isOurs) continue;
       const facts = await describeKmsKey(kms, key.arn, home);
-      if (facts?.state === 'Enabled' || facts?.state === 'Creating') return key.arn;
+      // A key of one Region never becomes a multi-Region key; `keys orphans` tells of it.
+      const fits = facts?.multiRegion === true || regions.length === 1;
+      if (fits && (facts?.state === 'Enabled' || facts?.state === 'Creating')) return key.arn;
     }
   }
   return undefined;

@@ -1,9 +1,10 @@
 import { withActive } from '../activate-keys.ts';
+import { isFallBack } from '../fall-back.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { destroyKeys } from './destroy-step.ts';
 import { activeKeys, familyOf, freshKeys, isoTime, timeOf, withKeys } from './key-changes.ts';
-import { underLease } from './leased-domain.ts';
+import { type LeasedDomain, underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
 import { withdrawStep } from './revoke-step.ts';
@@ -21,11 +22,16 @@ export const ABORTING = 'aborting';
 
 /**
  * created, published, verified → destroyed. They are revoked on the way, so that a run which is
- * killed in between leaves nothing that a rotation would go on with.
+ * killed in between leaves nothing that a rotation would go on with. A key that stands in for an
+ * active one has signed perhaps, and mail of it may be under way: it becomes retiring.
  */
 export async function abortKeys(work: StepWork, target: StepTarget): Promise<StepRun> {
-  return await underLeaseIn(work, target, isAbortable, async (held, keys) => {
+  return await underLeaseIn(work, target, isAbortable, async (held, all) => {
     const { domain } = held.entry;
+    const standIns = all.filter((key) => mayHaveSigned(work, held.entry, key));
+    const retired = standIns.length > 0 ? await retireStandIns(work, held, standIns) : undefined;
+    const keys = all.filter((key) => !standIns.includes(key));
+    if (keys.length === 0 && retired !== undefined) return retired;
     const selectors = keys.map((key) => key.selector);
     for (const selector of selectors) {
       await note(work.access, { event: ABORTING, domain, selector });
@@ -33,11 +39,33 @@ export async function abortKeys(work: StepWork, target: StepTarget): Promise<Ste
     await held.write((current) =>
       withKeys(current, selectors, () => ({ state: 'revoked', revokedAt: undefined })),
     );
-    const run = await destroyKeys(work, held, keys, 'aborted');
+    const destroyed = await destroyKeys(work, held, keys, 'aborted');
+    const run = { ...destroyed, notes: [...(retired?.notes ?? []), ...destroyed.notes] };
     if (run.entry.rotatingSince === undefined || freshKeys(run.entry).length > 0) return run;
     const entry = await held.write((current) => ({ ...current, rotatingSince: undefined }));
     return { ...run, entry };
   });
+}
+
+/** `kms.fallback`: a verified key of the back end that stands in signs when the active one cannot. */
+function mayHaveSigned(work: StepWork, entry: ManifestDomain, key: ManifestKey): boolean {
+  return work.fallBacks && key.state === 'verified' && isFallBack(entry, key);
+}
+
+async function retireStandIns(
+  { access }: StepWork,
+  held: LeasedDomain,
+  keys: readonly ManifestKey[],
+): Promise<StepRun> {
+  const { domain } = held.entry;
+  const selectors = keys.map((key) => key.selector);
+  for (const selector of selectors) await note(access, { event: 'retiring', domain, selector });
+  const retiringSince = isoTime(access.clock.wallMs());
+  const entry = await held.write((current) =>
+    withKeys(current, selectors, () => ({ state: 'retiring', retiringSince })),
+  );
+  const text = `${selectors.join(', ')} may have stood in for an active key, and mail that it signed may be under way: it is retiring, and withdrawn when that is over`;
+  return { entry, result: { kind: 'done' }, notes: [text] };
 }
 
 /** destroyed → revoked, where the back end can; its record is empty again, and the time begins anew. */
@@ -74,7 +102,9 @@ export async function cancelDestruction(work: StepWork, target: StepTarget): Pro
 export function rollbackChoice(entry: ManifestDomain): readonly ManifestKey[] {
   const active = activeKeys(entry);
   const candidates = entry.keys.filter((key) => {
-    if (key.state !== 'retiring') return false;
+    // One that only stood in was never active, so there is nothing to go back to.
+    const stoodIn = key.activatedAt === undefined && key.verifiedAt !== undefined;
+    if (key.state !== 'retiring' || stoodIn) return false;
     const successor = active.find((other) => familyOf(other) === familyOf(key));
     return successor === undefined || key.createdAt < successor.createdAt;
   });

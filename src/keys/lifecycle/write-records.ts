@@ -7,7 +7,8 @@ import { type LifecycleAccess, note } from './lifecycle-access.ts';
 /**
  * Key records, written so that a run which was killed at any point is taken up again. The journal
  * gets name, TTL and value *before* the publisher is asked (`record-intended`) and again when it
- * has answered (`record-written`, `record-removed`). What stands in DNS is ours only when the
+ * has answered (`record-written`, `record-removed`; `record-refused`: nothing was written, so the
+ * intention makes nothing ours). What stands in DNS is ours only when the
  * journal knows its value; nothing else is ever replaced or removed.
  */
 
@@ -16,6 +17,7 @@ export const RECORD_EVENTS = {
   removing: 'record-removing',
   written: 'record-written',
   removed: 'record-removed',
+  refused: 'record-refused',
   handedOver: 'record-handed-over',
   adopted: 'record-adopted',
 } as const;
@@ -67,9 +69,10 @@ export async function writeRecords(
   }
   // One of them is in the way, or was written before the last run was killed.
   let last: PublishResult = together;
-  for (const write of writes) {
+  for (const [index, write] of writes.entries()) {
     const known = own.get(write.change.name) ?? [];
     const result = await applyOne(publisher, write.change, known, options);
+    if (result.kind === 'in-the-way') await noteRefused(access, domain, writes.slice(index));
     if (result.kind === 'in-the-way' || result.kind === 'failed') return result;
     last = await noteResult(access, domain, [write], result);
   }
@@ -140,16 +143,38 @@ async function ownRecords(
   access: LifecycleAccess,
   domain: string,
 ): Promise<ReadonlyMap<string, readonly OwnRecord[]>> {
-  const own = new Map<string, OwnRecord[]>();
+  const own = new Map<string, readonly OwnRecord[]>();
   for await (const { event, record } of access.journal.read({ domain })) {
     if (record === undefined) continue;
+    const before = own.get(record.name) ?? [];
     if (event === RECORD_EVENTS.removed) own.delete(record.name);
+    else if (event === RECORD_EVENTS.refused) own.set(record.name, withoutLast(before, record));
     else if (OWNING.has(event)) {
       const isWritten = event !== RECORD_EVENTS.intended;
-      own.set(record.name, [...(own.get(record.name) ?? []), { ...record, isWritten }]);
+      own.set(record.name, [...before, { ...record, isWritten }]);
     }
   }
   return own;
+}
+
+/** Less the intention that came to nothing; one of an earlier run may have come true. */
+function withoutLast(
+  records: readonly OwnRecord[],
+  { value, ttlS }: Pick<OwnRecord, 'value' | 'ttlS'>,
+): readonly OwnRecord[] {
+  const at = records.findLastIndex(
+    (one) => !one.isWritten && one.value === value && one.ttlS === ttlS,
+  );
+  return at < 0 ? records : records.toSpliced(at, 1);
+}
+
+async function noteRefused(
+  access: LifecycleAccess,
+  domain: string,
+  writes: readonly RecordWrite[],
+): Promise<void> {
+  const intended = writes.filter(({ change }) => change.after !== undefined);
+  await noteWrites(access, domain, intended, RECORD_EVENTS.refused, RECORD_EVENTS.removing);
 }
 
 /** The longest TTL in seconds that any record of ours had under the name of a key; 0: there was none. */

@@ -9,6 +9,7 @@ import { makeDirectory, removeLeftovers, writeFileAtomic } from '../atomic-write
 import {
   type JoinedShards,
   joinChanged,
+  joinSound,
   type KeyringChange,
   type KeyringSnapshot,
   type KeyringSource,
@@ -74,7 +75,14 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   }
 
   async read(): Promise<KeyringSnapshot> {
-    return this.#snapshotOf(await this.#load());
+    return this.#snapshotOf(await this.#load(), undefined);
+  }
+
+  around(domain: string): Pick<KeyringStore, 'read' | 'change'> {
+    return {
+      read: async () => this.#snapshotOf(await this.#load(), domain),
+      change: async (edit) => await this.#turns.run(async () => await this.#change(edit, domain)),
+    };
   }
 
   async look(): Promise<readonly ShardLook[]> {
@@ -91,15 +99,16 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
   ): Promise<Result> {
     // One at a time in this process: the lock is for others, and who waits for it only looks now
     // and then.
-    return await this.#turns.run(async () => await this.#change(edit));
+    return await this.#turns.run(async () => await this.#change(edit, undefined));
   }
 
   async #change<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+    only: string | undefined,
   ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#changeOnce(edit);
+        return await this.#changeOnce(edit, only);
       } catch (error) {
         const isLost = error instanceof KeysError && error.code === 'keyring-lock-lost';
         if (!isLost || attempt === MAX_ATTEMPTS) throw error;
@@ -109,12 +118,13 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
 
   async #changeOnce<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+    only: string | undefined,
   ): Promise<Result> {
     const lock = await this.#lock();
     try {
       await removeLeftovers(this.#dir);
       const files = await this.#load(true);
-      const current = this.#snapshotOf(files);
+      const current = this.#snapshotOf(files, only);
       const { domain, result } = await edit(current);
       if (domain !== undefined) await this.#write(current, files, domain, lock);
       return result;
@@ -123,13 +133,18 @@ export class FileKeyringStore implements KeyringStore, KeyringSource {
     }
   }
 
-  /** @throws KeysError the first file that is broken */
-  #snapshotOf(files: LoadedFiles): KeyringSnapshot {
+  /**
+   * @param only the one domain that matters: broken files are passed over where another one lists it
+   * @throws KeysError the first file that is broken
+   */
+  #snapshotOf(files: LoadedFiles, only: string | undefined): KeyringSnapshot {
     const shards = new Map<string, Manifest>();
+    let broken: KeysError | undefined;
     for (const [name, found] of files) {
-      if (found instanceof KeysError) throw found;
-      shards.set(name, found.manifest);
+      if (found instanceof KeysError) broken ??= found;
+      else shards.set(name, found.manifest);
     }
+    if (broken !== undefined) return joinSound(shards, broken, only);
     this.#joined = joinChanged(this.#joined, shards);
     return this.#joined.snapshot;
   }

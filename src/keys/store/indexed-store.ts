@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { pause } from '../../base/pause.ts';
 import { Turns } from '../../base/turns.ts';
 import {
-  joinShards,
+  joinSound,
   type KeyringChange,
   type KeyringSnapshot,
   type KeyringSource,
@@ -82,8 +82,19 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
   }
 
   async read(): Promise<KeyringSnapshot> {
+    return await this.#read(undefined);
+  }
+
+  around(domain: string): Pick<KeyringStore, 'read' | 'change'> {
+    return {
+      read: async () => await this.#read(domain),
+      change: async (edit) => await this.#turns.run(async () => await this.#change(edit, domain)),
+    };
+  }
+
+  async #read(only: string | undefined): Promise<KeyringSnapshot> {
     const { index, looks } = await this.#load();
-    return snapshotOf(index, looks);
+    return snapshotOf(index, looks, only);
   }
 
   async look(): Promise<readonly ShardLook[]> {
@@ -94,17 +105,19 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
   ): Promise<Result> {
     // One at a time in this process: they would only be in each other's way.
-    return await this.#turns.run(async () => await this.#change(edit));
+    return await this.#turns.run(async () => await this.#change(edit, undefined));
   }
 
   async #change<Result>(
     edit: (current: KeyringSnapshot) => Promise<KeyringChange<Result>>,
+    only: string | undefined,
   ): Promise<Result> {
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt += 1) {
       const known = await this.#readIndex();
-      const looks = await this.#loadOf(known.index);
+      const force = only !== undefined && attempt >= LOOK_ATTEMPTS;
+      const looks = await this.#loadOf(known.index, force);
       if (looks === undefined) continue;
-      const { domain, result } = await edit(snapshotOf(known.index, looks));
+      const { domain, result } = await edit(snapshotOf(known.index, looks, only));
       if (domain === undefined) return result;
       const shards = manifestsOf(looks);
       if (await this.#commit(known, await this.#write(known.index, shards, domain))) return result;
@@ -317,6 +330,7 @@ function place(
   const room = index.shards.find(
     ({ name, domains, bytes }) =>
       !changed.has(name) &&
+      shards.has(name) &&
       domains < limits.domainsPerShard &&
       bytes + bytesOf([domain]) <= limits.maxBytes * FULL_SHARE,
   );
@@ -329,18 +343,21 @@ function freshName({ shards }: ShardIndex): string {
   return `shard-${Math.max(0, ...numbers) + 1}`;
 }
 
-/** @throws KeysError the first shard that is broken */
-function snapshotOf(index: ShardIndex, looks: readonly ShardLook[]): KeyringSnapshot {
-  return { ...joinShards(manifestsOf(looks)), generation: index.generation };
+/** @throws KeysError the first shard that is broken, unless `only` stands in another */
+function snapshotOf(
+  index: ShardIndex,
+  looks: readonly ShardLook[],
+  only: string | undefined,
+): KeyringSnapshot {
+  const broken = looks.find((look) => look.kind === 'broken')?.error;
+  return { ...joinSound(manifestsOf(looks), broken, only), generation: index.generation };
 }
 
+/** Of the shards that can be used. */
 function manifestsOf(looks: readonly ShardLook[]): ReadonlyMap<string, Manifest> {
-  const shards = new Map<string, Manifest>();
-  for (const look of looks) {
-    if (look.kind === 'broken') throw look.error;
-    shards.set(look.name, look.manifest);
-  }
-  return shards;
+  return new Map(
+    looks.flatMap((look) => (look.kind === 'read' ? [[look.name, look.manifest]] : [])),
+  );
 }
 
 function digestOf(text: string): string {

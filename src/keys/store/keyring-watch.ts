@@ -18,8 +18,8 @@ export interface KeyringWatchParts {
 const JITTER = 0.1;
 /** A look that takes long is not repeated so often: at most this part of the time goes into looking. */
 const MAX_SHARE = 0.1;
-/** But this often it is, since a key may have been revoked. */
-const LONGEST_WAIT_MS = 60_000;
+/** But this often it is, since a key may have been revoked: relays stop using it within five seconds. */
+const LONGEST_WAIT_MS = 3000;
 /** Keys that do not open are tried again after this time, twice as long each time, up to the last. */
 const FIRST_RETRY_MS = 5000;
 const LAST_RETRY_MS = 300_000;

@@ -70,12 +70,14 @@ export async function takeLease(
 ): Promise<HeldLease> {
   const name = holder.slice(0, MAX_HOLDER_CHARACTERS);
   const endMs = clock.monotonicMs() + options.waitMs;
+  let outlived: DomainLease | undefined;
   for (;;) {
-    const attempt = await tryTake(store, clock, domain, name, options);
+    const attempt = await tryTake(store, clock, domain, name, { ...options, outlived });
     if (attempt.kind === 'taken') {
       return heldLease(store, clock, attempt.entry, attempt.lease, options.leaseMs);
     }
-    await untilFree(store, clock, domain, attempt.lease, { endMs, signal: options.signal });
+    const { leaseMs, signal } = options;
+    outlived = await untilFree(store, clock, domain, attempt.lease, { leaseMs, endMs, signal });
   }
 }
 
@@ -109,12 +111,13 @@ async function tryTake(
   clock: Clock,
   domain: string,
   holder: string,
-  { leaseMs, takeOver = false }: LeaseOptions,
+  { leaseMs, takeOver = false, outlived }: LeaseOptions & { outlived: DomainLease | undefined },
 ): Promise<Attempt> {
   return await store.change(async (current): Promise<KeyringChange<Attempt>> => {
     const entry = current.domains.get(domain) ?? { domain, subdomains: false, keys: [] };
     const other = entry.lease;
-    if (other !== undefined && !takeOver && isHeld(other, clock)) {
+    const isInForce = other !== undefined && isHeld(other, clock) && !isSame(other, outlived);
+    if (isInForce && !takeOver) {
       return { domain: undefined, result: { kind: 'held', lease: other } };
     }
     const lease = { holder, fence: (other?.fence ?? 0) + 1, until: after(clock, leaseMs) };
@@ -123,20 +126,41 @@ async function tryTake(
   });
 }
 
-/** Reads only: whoever waits must not be in the way of who works. */
+interface LeaseWait {
+  readonly leaseMs: number;
+  /** By the monotonic clock. */
+  readonly endMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Waits. Reads only: whoever waits must not be in the way of who works.
+ *
+ * @returns a lease that was not renewed for its whole time, as seen from here: it has run out whatever
+ *   it says, since the clock of its holder's machine may be wrong by days
+ */
 async function untilFree(
   store: KeyringStore,
   clock: Clock,
   domain: string,
   held: DomainLease,
-  { endMs, signal }: { readonly endMs: number; readonly signal: AbortSignal | undefined },
-): Promise<void> {
+  { leaseMs, endMs, signal }: LeaseWait,
+): Promise<DomainLease | undefined> {
   let lease: DomainLease | undefined = held;
+  let seen = { lease: held, sinceMs: clock.monotonicMs() };
   while (lease !== undefined && isHeld(lease, clock)) {
-    if (clock.monotonicMs() >= endMs || signal?.aborted === true) throw leased(domain, lease);
+    const nowMs = clock.monotonicMs();
+    if (!isSame(lease, seen.lease)) seen = { lease, sinceMs: nowMs };
+    if (nowMs - seen.sinceMs > leaseMs) return lease;
+    if (nowMs >= endMs || signal?.aborted === true) throw leased(domain, lease);
     await pause(clock, RETRY_MS * (0.75 + Math.random() / 2));
     lease = (await store.read()).domains.get(domain)?.lease;
   }
+  return undefined;
+}
+
+function isSame(one: DomainLease, other: DomainLease | undefined): boolean {
+  return one.fence === other?.fence && one.until === other.until && one.holder === other.holder;
 }
 
 function heldLease(

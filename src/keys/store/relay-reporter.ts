@@ -48,7 +48,9 @@ const LAST_RETRY_MS = 300_000;
 const TROUBLE_MS = 3_600_000;
 /** A relay that was killed leaves its report; nobody goes by one that is so old. */
 const FORGOTTEN_MS = 7 * 86_400_000;
-const PRUNE_MS = 86_400_000;
+/** One that is killed again and again leaves many: of a host, only the newest is kept for a week. */
+const SUCCEEDED_MS = 3_600_000;
+const PRUNE_MS = 3_600_000;
 
 /**
  * Tries the keys that were never active, with this relay's credentials, and reports. Called after
@@ -135,12 +137,18 @@ export class RelayReporter {
     if (this.#prunedMs !== undefined && nowMs - this.#prunedMs < PRUNE_MS) return;
     this.#prunedMs = nowMs;
     try {
-      for (const { relay, at } of await reports.read()) {
-        const isForgotten = clock.wallMs() - Date.parse(at) > FORGOTTEN_MS;
-        if (isForgotten) await reports.remove(relay);
+      const all = await reports.read();
+      const newest = new Map<string, string>();
+      for (const { host, startedAt } of all) {
+        if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
+      }
+      for (const { relay, host, at, startedAt } of all) {
+        const isSucceeded = startedAt < (newest.get(host) ?? '');
+        const keptMs = isSucceeded ? SUCCEEDED_MS : FORGOTTEN_MS;
+        if (clock.wallMs() - Date.parse(at) > keptMs) await reports.remove(relay);
       }
     } catch (error) {
-      if (!(error instanceof KeysError)) throw error; // another day
+      if (!(error instanceof KeysError)) throw error; // another time
     }
   }
 

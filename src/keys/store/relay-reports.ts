@@ -54,7 +54,9 @@ export interface RelayReports {
 export const MAX_LISTED_KEYS = 2000;
 const MAX_REPORT_BYTES = 900_000;
 const MAX_REASON_CHARACTERS = 200;
-const MAX_REPORTS = 1000;
+/** Relays, and what killed ones left; a guard against a place that is none of ours. */
+const MAX_REPORTS = 20_000;
+const READ_AT_ONCE = 16;
 
 /** Does the relay go on, as far as its report tells? */
 export function isAlive(report: RelayReport, wallMs: number): boolean {
@@ -108,15 +110,11 @@ export class FileReports implements RelayReports {
   async read(): Promise<readonly RelayReport[]> {
     try {
       const names = (await readdir(this.#dir)).filter((name) => /^[^.].*\.json$/.test(name));
-      const reports: RelayReport[] = [];
-      for (const name of names.sort().slice(0, MAX_REPORTS)) {
-        const file = path.join(this.#dir, name);
-        const text = await readSmall(file);
-        const report = text === undefined ? undefined : parsed(text);
-        if (report !== undefined) reports.push(report);
-      }
-      return reports;
+      return await readAll(names, this.#dir, async (name) => {
+        return await readSmall(path.join(this.#dir, name));
+      });
     } catch (error) {
+      if (error instanceof KeysError) throw error;
       if (systemCode(error) === 'ENOENT') return [];
       throw this.#failed('keyring-unreadable', error);
     }
@@ -149,15 +147,40 @@ export class ObjectReports implements RelayReports {
   }
 
   async read(): Promise<readonly RelayReport[]> {
-    const listed = (await this.#place.list('relay')).slice(0, MAX_REPORTS);
-    const reports: RelayReport[] = [];
-    for (const { name } of listed) {
-      const text = (await this.#place.get('relay', name))?.text;
+    const names = (await this.#place.list('relay')).map(({ name }) => name);
+    return await readAll(names, this.#place.description, async (name) => {
+      return (await this.#place.get('relay', name))?.text;
+    });
+  }
+}
+
+/**
+ * All of them: a report that is left out might be the one of a relay that cannot use a key.
+ *
+ * @param where for the message
+ * @throws KeysError `keyring-unreadable` when there are too many
+ */
+async function readAll(
+  names: readonly string[],
+  where: string,
+  read: (name: string) => Promise<string | undefined>,
+): Promise<readonly RelayReport[]> {
+  if (names.length > MAX_REPORTS) {
+    const message = `${where} has ${names.length} reports of relays; ${MAX_REPORTS} are allowed`;
+    throw new KeysError('keyring-unreadable', message, {
+      hint: 'remove those of relays that are gone',
+    });
+  }
+  const sorted = [...names].sort();
+  const reports: RelayReport[] = [];
+  for (let start = 0; start < sorted.length; start += READ_AT_ONCE) {
+    const texts = await Promise.all(sorted.slice(start, start + READ_AT_ONCE).map(read));
+    for (const text of texts) {
       const report = text === undefined ? undefined : parsed(text);
       if (report !== undefined) reports.push(report);
     }
-    return reports;
   }
+  return reports;
 }
 
 /** A report that is gone by now, or is none, is no error: others tell enough. */

@@ -221,6 +221,21 @@ describe('keys commands that go back', () => {
     assert.equal(lab.states().wx202611r1, 'revoked');
   });
 
+  it('emergency does not wait until another part of the keyring is mended', async () => {
+    await keys('rotate', 'example.com');
+    lab.broken = new KeysError('manifest-invalid', 'other.yaml: line 3: nonsense');
+    const other = await keys('revoke', 'example.com', '--selector', 'wx202611r1');
+    assert.equal(other.code, 1, 'no other command goes on');
+    const done = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.err, /other\.yaml: line 3: nonsense; example\.com is not in that part/);
+    assert.deepEqual(lab.states(), { wx202611r1: 'revoked', wx202611e1: 'revoked' });
+    assert.deepEqual(
+      [...lab.keys.values()].map(({ state }) => state),
+      ['disabled', 'disabled'],
+    );
+  });
+
   it('emergency names the other domains for which the key still counts', async () => {
     await keys('rotate', 'example.com');
     const [rsa] = lab.entry().keys;

@@ -36,10 +36,14 @@ describe('revealing a revoked key', () => {
   });
   afterEach(async () => await removeKeyringPlace(place));
 
-  async function setState(state: ManifestKey['state'], domain = 'example.com'): Promise<void> {
+  async function setState(
+    state: ManifestKey['state'],
+    domain = 'example.com',
+    publisher: string | undefined = 'rfc2136',
+  ): Promise<void> {
     await access.store.change(async ({ domains }) => {
       const entry = domains.get(domain)!;
-      const keys = entry.keys.map((one) => ({ ...one, state, revokedAt: SEEN_AT }));
+      const keys = entry.keys.map((one) => ({ ...one, state, revokedAt: SEEN_AT, publisher }));
       return { domain: { ...entry, keys }, result: undefined };
     });
   }
@@ -60,6 +64,14 @@ describe('revealing a revoked key', () => {
       directory,
       ...changes,
     });
+
+  it('waits for a day where a person wrote the record: nobody knows with which TTL', async () => {
+    await setState('revoked', 'example.com', 'print');
+    clock.advance(86_399_999);
+    assert.deepEqual(await reveal(), { kind: 'waiting', until: '2026-11-26T09:00:00.000Z' });
+    clock.advance(1);
+    assert.equal((await reveal()).kind, 'revealed');
+  });
 
   it('waits for the TTL of the record, then writes a PEM that anybody may read', async () => {
     await setState('revoked');

@@ -81,7 +81,7 @@ const SHARED = {
   'wild.test': `${NS}\n*._domainkey 7200 IN TXT "v=spf1 -all"\ns._domainkey IN ${TXT}`,
   'star.test': `${NS}\n* 7200 IN TXT "v=spf1 -all"`,
   'wildcname.test': `${NS}\n* 900 IN CNAME s._domainkey.good.test.\n*._domainkey 800 IN CNAME web.good.test.\ns._domainkey IN ${TXT}`,
-  'cust.test': `${NS}\ns._domainkey 500 IN CNAME s.cust.keys.prov.test.`,
+  'cust.test': `${NS}\ns._domainkey 500 IN CNAME s.cust.keys.prov.test.\naway._domainkey 500 IN CNAME s.keys.away.`,
   'prov.test': `${NS}\nkeys IN NS ns1.keys\nkeys IN NS ns1\nns1.keys IN A 127.0.0.3`,
   'keys.prov.test': `@ IN NS ns1\n@ IN NS ns1.prov.test.\nns1 IN A 127.0.0.3\ns.cust 4000 IN ${TXT}`,
   'dup.test': `${NS}\ns._domainkey IN ${TXT}\ns._domainkey IN ${OTHER}`,

@@ -3,6 +3,7 @@ import { systemClock } from '../../../../src/base/clock.ts';
 import { checkSeen, type SeenExpectation } from '../../../../src/keys/dns/seen.ts';
 import { seenOptions } from '../../../../src/keys/dns/seen-options.ts';
 import type { SeenReport } from '../../../../src/keys/dns/seen-report.ts';
+import { seenByServers } from '../../../../src/keys/lifecycle/look-at-dns.ts';
 import { type DnsFault, startDns } from '../../../support/dns.ts';
 import { forwardDns } from '../../../support/dns-forwarder.ts';
 import { type DnsLab, startDnsLab } from '../../../support/dns-lab.ts';
@@ -175,6 +176,18 @@ describe('the check "seen in DNS", against real BINDs', () => {
     const loop = await see('loop.test');
     assert.equal(loop.verdict, 'conflict');
     assert.match(loop.warnings.join(), /form a loop/);
+  });
+
+  it('has seen nothing where a CNAME leads to a zone of which no server can be asked', async () => {
+    const local = { address: '127.0.0.1', port: lab.port };
+    const hints = [
+      { zone: '', servers: [local] },
+      { zone: 'away', servers: [{ address: '2001:db8::9', port: 53 }] },
+    ];
+    const report = await see('cust.test', undefined, { selector: 'away', hints, hasIpv6: false });
+    assert.equal(report.verdict, 'not-yet');
+    assert.equal(seenByServers(report), false);
+    assert.match(report.summary, /s\.keys\.away: none of the servers on the way/);
   });
 
   it('does not take the answer of a wildcard for a record, and waits for its TTL', async () => {

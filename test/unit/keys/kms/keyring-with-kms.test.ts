@@ -4,7 +4,7 @@ import { domainEntry } from '../../../../src/keys/import/take-over.ts';
 import type { KeyState } from '../../../../src/keys/key-state.ts';
 import { type Keyring, loadKeyring } from '../../../../src/keys/keyring.ts';
 import { KeyringHolder } from '../../../../src/keys/keyring-holder.ts';
-import type { Kms } from '../../../../src/keys/kms/kms.ts';
+import { Kms } from '../../../../src/keys/kms/kms.ts';
 import { FileKeyringStore } from '../../../../src/keys/store/file-store.ts';
 import {
   type KeyringPlace,
@@ -13,13 +13,17 @@ import {
 } from '../../../support/keyring.ts';
 import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
 import { waitFor } from '../../../support/wait-for.ts';
+
+const QUIET = { warning: () => undefined, kmsCalls: () => undefined };
 
 describe('keyring with keys in KMS', function () {
   this.timeout(30_000);
   let lab: KmsLab;
   let place: KeyringPlace;
   let kms: Kms;
+  const closing: Kms[] = [];
 
   beforeEach(async () => {
     place = await makeKeyringPlace();
@@ -27,6 +31,7 @@ describe('keyring with keys in KMS', function () {
     kms = lab.openKms();
   });
   afterEach(async () => {
+    for (const one of closing.splice(0)) await one.close();
     await lab.stop();
     await removeKeyringPlace(place);
   });
@@ -108,6 +113,50 @@ describe('keyring with keys in KMS', function () {
     assert.equal(holder.fault, undefined);
     await lab.server.region().listen();
     await waitFor('the new key', () => holder.keysFor('two.test').kind === 'keys');
+  });
+
+  it('a key that KMS is slow to open holds up no revocation, and signs when it is open', async () => {
+    const clock = new ManualClock(Date.parse('2026-11-21T09:00:00Z'));
+    await add('one.test', 'kms-envelope');
+    const settings = { ...lab.settings, totalTimeoutMs: 30_000 };
+    const slow = new Kms(settings, { clock, log: QUIET });
+    closing.push(slow);
+    const options = { dir: place.dir, masterKeyFile: place.masterKeyFile, kms: slow, clock };
+    const holder = new KeyringHolder(options);
+    assert.equal((await holder.reload()).kind, 'loaded');
+    await add('two.test', 'kms-envelope');
+    lab.server.region().faults.inject(KMS_EFFECTS.silence, { operation: 'Decrypt' });
+    // A second for a look, and not the five that a call to Decrypt has.
+    const look = async () => {
+      let isOver = false;
+      const looking = holder.refresh(false).finally(() => {
+        isOver = true;
+      });
+      await waitFor(
+        'the slow call, or the timer',
+        () => slow.counts.calls.Decrypt === 2 && clock.waiting > 2,
+      );
+      clock.advance(1000);
+      await waitFor('the end of the look', () => isOver, 5000);
+      return await looking;
+    };
+    const reload = await look();
+    assert.ok(reload?.kind === 'loaded');
+    assert.equal(holder.keysFor('two.test').kind, 'unusable');
+    const store = new FileKeyringStore(place.dir);
+    await store.change(async (current) => {
+      const entry = domainEntry(current, 'one.test');
+      const keys = entry.keys.map((key) => ({ ...key, state: 'revoked' as const }));
+      return { domain: { ...entry, keys }, result: undefined };
+    });
+    await look();
+    assert.equal(holder.keysFor('one.test').kind, 'unusable');
+    lab.server.region().faults.clear();
+    await waitFor('the slow key', () => {
+      clock.advance(1000);
+      return holder.keysFor('two.test').kind === 'keys';
+    });
+    assert.equal(slow.counts.calls.Decrypt, 3, 'each attempt once');
   });
 
   it('opens kms-sign keys without asking anybody', async () => {

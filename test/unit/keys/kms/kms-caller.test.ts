@@ -8,8 +8,8 @@ import type { KmsSettings } from '../../../../src/keys/kms/kms-settings.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { build } from '../../config/build.ts';
 
-/** How a Region answers; `silence` never does. */
-type Behaviour = KmsFaultKind | 'answer' | 'silence';
+/** How a Region answers; `silence` never does, `slow` after ten seconds. */
+type Behaviour = KmsFaultKind | 'answer' | 'silence' | 'slow';
 
 describe('calls to KMS', () => {
   let clock: ManualClock;
@@ -39,7 +39,8 @@ describe('calls to KMS', () => {
           });
         });
       }
-      if (now !== 'answer') throw new KmsError(now, `${now} in ${region}`);
+      if (now === 'slow') await new Promise<void>((resolve) => clock.after(10_000, resolve));
+      else if (now !== 'answer') throw new KmsError(now, `${now} in ${region}`);
       return { $metadata: {}, Signature: Buffer.from(region) } as never;
     },
     close: () => undefined,
@@ -136,6 +137,20 @@ describe('calls to KMS', () => {
     assert.equal(sent.length, 3);
     assert.equal(aborted, 3, 'nothing goes on in the background');
     assert.equal(clock.waiting, 0);
+  });
+
+  it('end at once when the process does, wherever they are', async () => {
+    behaviour.one = 'silence';
+    const kms = caller({ quotas: { rsaPerSecond: 2, eccPerSecond: 2 } });
+    const answers = [kindOf(sign(kms)), kindOf(sign(kms))]; // the second waits for its turn
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+    assert.deepEqual(sent, ['one Sign']);
+    await kms.close();
+    assert.deepEqual(await Promise.all(answers), ['aborted', 'aborted']);
+    assert.equal(aborted, 1);
+    assert.equal(clock.waiting, 0);
+    assert.equal(await kindOf(sign(kms)), 'aborted', 'none is begun any more');
+    assert.deepEqual(sent, ['one Sign']);
   });
 
   it('go to another Region at once on time-out, 5xx and throttling', async () => {
@@ -268,6 +283,42 @@ describe('calls to KMS', () => {
     later.abort();
     assert.equal(await paused, 'aborted');
     assert.equal(kms.underWay, 0);
+  });
+
+  it('wait for a connection without being on the clock: a KMS that is slow is not down', async () => {
+    behaviour.one = 'slow';
+    const kms = caller({ connections: 2 });
+    const answers = Array.from({ length: 8 }, () => kindOf(sign(kms)));
+    const stopped = new AbortController();
+    const left = kindOf(sign(kms, ['one'], stopped.signal));
+    for (let turn = 0; turn < 5; turn += 1) await nextTurn();
+    assert.equal(sent.length, 2, 'as many as there are connections');
+    stopped.abort();
+    assert.equal(await left, 'aborted');
+    assert.equal(await elapse(Promise.all(answers)), 20_000);
+    const said = Object.groupBy(await Promise.all(answers), (kind) => kind);
+    assert.equal(said.answer?.length, 4, 'two in each ten seconds');
+    assert.equal(said['over-quota']?.length, 4, 'a full attempt would not fit any more');
+    assert.deepEqual(kms.counts, { calls: { Sign: 4 }, failures: {} });
+    assert.deepEqual(alerts, [], 'the breaker stays closed');
+    behaviour.one = 'silence';
+    const brief = () =>
+      kms.call({
+        operation: 'Decrypt',
+        family: 'symmetric',
+        regions: ['one'],
+        withinMs: 5000, // less than an attempt may take
+        input: () => ({ KeyId: 'k', CiphertextBlob: Buffer.of(1) }),
+      });
+    const silent = [sign(kms), sign(kms)].map(kindOf);
+    const waits = kindOf(brief());
+    assert.equal(await elapse(waits), 2500, 'half of its time');
+    assert.equal(await waits, 'over-quota');
+    await elapse(Promise.all(silent));
+    behaviour.one = 'answer';
+    clock.advance(2000); // it was silent indeed, so it is left alone
+    assert.equal(await sign(kms), 'one');
+    assert.equal(clock.waiting, 0);
   });
 
   it('are counted against the budget, but never what takes a key out of use', async () => {

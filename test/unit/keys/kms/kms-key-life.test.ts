@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { KeyBackend, StoredKey } from '../../../../src/keys/backend.ts';
+import { BACKENDS } from '../../../../src/keys/backends.ts';
 import type { Kms } from '../../../../src/keys/kms/kms.ts';
 import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
@@ -111,6 +112,18 @@ describe('life of a key in KMS', function () {
       assert.equal(key.material?.regions, `${HOME},${AWAY}`);
       assert.deepEqual(states(), [['Enabled'], ['Enabled']]);
       assert.equal(signingKeys(AWAY)[0]?.tags.get('waxseal:domain'), 'example.com');
+    });
+
+    it('does not try for ever to replicate the key of an interrupted run that wished for one Region', async () => {
+      await start([HOME, AWAY]);
+      const one = { dir: '', masterKeyFile: '', masterKey: 'must-exist', kms } as const;
+      const single = await BACKENDS['kms-sign'].connect({ ...one, regions: [HOME] });
+      const first = stored(IDENTITY, await single.create(IDENTITY, 'intent-1', 'now'));
+      const second = await make('intent-1');
+      assert.equal(second.material?.regions, `${HOME},${AWAY}`);
+      const [orphan, ...others] = await backend.orphans([second]);
+      assert.equal(orphan?.reference, first.material?.arn, 'it is not forgotten');
+      assert.deepEqual(others, []);
     });
 
     it('goes on with a key whose replica is missing', async () => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
+import { mayFallBack } from '../../../../src/mail/signer.ts';
+import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
 
 const OCTETS = Buffer.from('from:a@example.com\r\ndkim-signature:v=1; b=');
 
@@ -49,6 +52,32 @@ describe('keys in KMS (kms-sign)', () => {
       assert.equal(signed?.Message, hash.toString('base64'));
     });
   }
+
+  it('no other key stands in for one that was disabled, though KMS is down by now', async () => {
+    const clock = new ManualClock(Date.now());
+    lab = await KmsLab.start({ clock, settings: { totalTimeoutMs: 100 } });
+    const backend = await lab.connect('kms-sign', lab.openKms({ totalTimeoutMs: 30_000 }));
+    const made = await backend.create(identity('ed25519'), 'intent-1', 'now');
+    const opened = await (await lab.connect('kms-sign')).open(stored(identity('ed25519'), made));
+    assert.ok(opened.kind === 'open');
+    const standsIn = async () =>
+      await opened.signer.sign(OCTETS).then(
+        () => assert.fail('it signed'),
+        (error: unknown) => mayFallBack(error),
+      );
+    const { faults } = lab.server.region();
+    faults.inject(KMS_EFFECTS.internal, { times: 1 });
+    assert.equal(await standsIn(), true, 'nothing is known against it');
+    faults.inject(KMS_EFFECTS.disabled, { times: 1 });
+    assert.equal(await standsIn(), false);
+    clock.advance(5000); // it may be asked again
+    faults.inject(KMS_EFFECTS.internal, { times: 1 });
+    assert.equal(await standsIn(), false);
+    clock.advance(5000);
+    await opened.signer.sign(OCTETS);
+    faults.inject(KMS_EFFECTS.internal, { times: 1 });
+    assert.equal(await standsIn(), true, 'somebody has enabled it');
+  });
 
   it('takes no private key from outside, and says why', async () => {
     lab = await KmsLab.start();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DOMAINS_PER_FILE, FileKeyringStore } from '../../../../src/keys/store/file-store.ts';
 import { filePlace, type TestPlace } from '../../../support/keyring-stores.ts';
@@ -39,6 +39,21 @@ describe('keyring in files', () => {
     assert.equal(files.get('last.example'), 'keyring.yaml');
     assert.equal(files.get('next.example'), 'keyring-2.yaml');
     assert.equal(files.get('mine.example'), 'mine.yaml');
+  });
+
+  it('in an emergency of one domain, goes on around a broken file that does not hold it', async () => {
+    await add('a.example');
+    await writeFile(path.join(dir, 'other.yaml'), 'nonsense: [');
+    await assert.rejects(add('a.example'), /other\.yaml/);
+    const around = store.around('a.example');
+    const keys = { domain: 'a.example', subdomains: true, keys: [] };
+    await around.change(async () => ({ domain: keys, result: 0 }));
+    assert.equal((await around.read()).domains.get('a.example')?.subdomains, true);
+    assert.equal(await readFile(path.join(dir, 'other.yaml'), 'utf8'), 'nonsense: [');
+    const lost = store.around('b.example');
+    await assert.rejects(lost.read(), /other\.yaml/, 'it may stand there');
+    const change = async () => ({ domain: { ...keys, domain: 'b.example' }, result: 0 });
+    await assert.rejects(lost.change(change), /other\.yaml/);
   });
 
   it('goes on with a large file of before, and fills a gap that it finds', async () => {

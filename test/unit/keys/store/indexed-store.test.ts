@@ -124,6 +124,28 @@ describe('keyring in ConfigMaps', () => {
     await assert.rejects(place.open().store.read());
   });
 
+  it('in an emergency of one domain, goes on around shards that do not hold it, and keeps them', async () => {
+    const { store } = place.open();
+    for (const n of [1, 2, 3, 4, 5, 6, 7, 8]) await put(store, `d${n}.example`);
+    const shard = (number: number) =>
+      api.names.find((name) => name.includes(`-shard-${number}-`)) ?? '';
+    const broken = shard(1);
+    api.edit(broken, api.text(broken).replaceAll('d1.example', 'evil.example'));
+    api.delete(shard(2));
+    const around = place.open().store.around('d7.example');
+    await around.change(async () => ({
+      domain: domainOf('d7.example', [keyOf('s1', 'x')]),
+      result: 0,
+    }));
+    assert.equal((await around.read()).domains.get('d7.example')?.keys.length, 1);
+    assert.ok(api.names.includes(broken), 'it can be restored');
+    const index = JSON.parse(api.text(INDEX)) as { shards: { name: string }[] };
+    assert.equal(index.shards.length, 3);
+    const change = async () => ({ domain: domainOf('d1.example'), result: 0 });
+    await assert.rejects(place.open().store.around('d1.example').change(change));
+    await assert.rejects(put(place.open().store, 'd7.example'), 'no other command goes on');
+  });
+
   it('follows a token that was replaced', async () => {
     const { store } = place.open();
     await put(store, 'a.example');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { activateKeys } from '../../../../src/keys/activate-keys.ts';
 import { type KeyringAccess, keyringAccess } from '../../../../src/keys/keyring-access.ts';
 import { KeyringHolder, type KeyringReload } from '../../../../src/keys/keyring-holder.ts';
@@ -48,6 +49,11 @@ describe('a relay and its keyring', () => {
   async function activeDomain(domain: string): Promise<void> {
     await addKeys(access, domain);
     await activateKeys(access, { domain, selectors: [], force: true }, new TxtTable());
+  }
+
+  async function turnsUntil(condition: () => boolean): Promise<void> {
+    for (let turn = 0; turn < 100 && !condition(); turn += 1) await nextTurn();
+    assert.ok(condition());
   }
 
   const manifest = () => path.join(place.dir, 'keyring.yaml');
@@ -145,6 +151,20 @@ describe('a relay and its keyring', () => {
     clock.advance(5000);
     await watch.look();
     assert.deepEqual(selectors('b.example'), ['wx202611e1']);
+  });
+
+  it('looks again within seconds, however long the last look took', async () => {
+    let looks = 0;
+    holder.refresh = async () => {
+      looks += 1;
+      clock.advance(30_000); // so long does the store take
+      return undefined;
+    };
+    watch.start();
+    clock.advance(2000);
+    await turnsUntil(() => clock.waiting === 1);
+    clock.advance(3000);
+    assert.equal(looks, 2);
   });
 
   describe('cut off from it', () => {

@@ -100,6 +100,21 @@ describe('relay reports', () => {
     assert.equal(report.generation, 2);
   });
 
+  it('are all read, however many killed relays have left theirs', async () => {
+    const report = await look();
+    const reports = new FileReports(place.dir);
+    const dead = { ...report, goodUntil: '2026-11-20T00:00:00.000Z' };
+    const directory = path.join(place.dir, 'relays');
+    for (let n = 1000; n < 2100; n += 1) {
+      const relay = `dead-${n}`;
+      await writeFile(path.join(directory, `${relay}.json`), JSON.stringify({ ...dead, relay }));
+    }
+    const read = await reports.read();
+    assert.equal(read.length, 1101);
+    const alive = read.filter((one) => isAlive(one, clock.wallMs()));
+    assert.deepEqual(alive, [report]);
+  });
+
   it('beat like a heart, and are taken away at the end', async () => {
     const first = await look();
     clock.advance(HEARTBEAT_MS - 1);
@@ -113,17 +128,21 @@ describe('relay reports', () => {
     assert.deepEqual(await readdir(path.join(place.dir, 'relays')), []);
   });
 
-  it('of relays that were killed are forgotten after a week', async () => {
+  it('of relays that were killed are forgotten after a week, or when their host has another', async () => {
     const reports = new FileReports(place.dir);
     const report = await look();
     const old = new Date(clock.wallMs() - 8 * 86_400_000).toISOString();
     await reports.write({ ...report, relay: 'killed', at: old });
     const late = new Date(clock.wallMs() - 6 * 86_400_000).toISOString();
     await reports.write({ ...report, relay: 'late', at: late });
+    const today = new Date(clock.wallMs() - 4_000_000).toISOString();
+    const earlier = { ...report, startedAt: today, at: today };
+    await reports.write({ ...earlier, relay: 'killed-here' });
+    await reports.write({ ...earlier, relay: 'killed-elsewhere', host: 'other' });
     clock.advance(86_400_000);
     await look();
     const left = (await reports.read()).map(({ relay }) => relay);
-    assert.deepEqual(left, ['late', 'relay-1']);
+    assert.deepEqual(left, ['killed-elsewhere', 'late', 'relay-1']);
   });
 
   it('that cannot be written are said once and hinder nothing', async () => {

@@ -156,6 +156,33 @@ for (const [kind, makePlace] of KINDS) {
         assert.equal((await one.store.read()).domains.get('a.example')?.keys.length, 1);
       });
 
+      it('of a machine whose clock is a day ahead runs out for those who wait all the same', async () => {
+        const ahead = new ManualClock(clock.wallMs() + 86_400_000);
+        const dead = await takeLease(one.store, ahead, 'a.example', 'dead', options);
+        const waiting = { leaseMs: 60_000, waitMs: 180_000 };
+        let fence: number | undefined;
+        const wanted = takeLease(other.store, clock, 'a.example', 'you', waiting).then((lease) => {
+          fence = lease.fence;
+        });
+        const wait = async (ms: number) => {
+          const endMs = clock.monotonicMs() + ms;
+          while (clock.monotonicMs() < endMs && fence === undefined) {
+            await waitFor('the waiter', () => clock.waiting > 0 || fence !== undefined);
+            clock.advance(5000);
+          }
+        };
+        await wait(40_000);
+        const edit = async () => ({ domain: domainOf('a.example'), result: undefined });
+        ahead.advance(1);
+        await changeUnderLease(one.store, dead, 'a.example', edit); // it is not dead yet
+        await wait(40_000);
+        assert.equal(fence, undefined);
+        await wait(60_000);
+        await wanted;
+        assert.equal(fence, dead.fence + 1);
+        await assert.rejects(dead.check(), { code: 'keyring-lease-lost' });
+      });
+
       it('is taken over in an emergency, at once', async () => {
         const slow = await takeLease(one.store, clock, 'a.example', 'rotate', options);
         const emergency = { ...options, takeOver: true };

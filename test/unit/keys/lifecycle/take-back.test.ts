@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import type { BackendName } from '../../../../src/keys/backend-names.ts';
+import { nextSteps } from '../../../../src/keys/lifecycle/next-steps.ts';
+import { abortKeys, rollbackChoice } from '../../../../src/keys/lifecycle/take-back.ts';
+import { habits, runKeys } from '../../../support/lifecycle-cli.ts';
+import { LifecycleLab } from '../../../support/lifecycle-lab.ts';
+
+const DOMAIN = 'a.example';
+
+describe('giving up a key that may have stood in for an active one', () => {
+  let lab: LifecycleLab;
+
+  /** An active RSA key in KMS, and a verified one wrapped by it. */
+  beforeEach(async () => {
+    lab = new LifecycleLab();
+    const rotated = await runKeys(lab, { ...habits }, ['rotate', DOMAIN]);
+    assert.equal(rotated.code, 0, rotated.err);
+    for (const args of [
+      ['create', DOMAIN, '--algorithm', 'rsa2048'],
+      ['publish', DOMAIN],
+    ]) {
+      assert.equal((await runKeys(lab, { ...habits }, args)).code, 0);
+    }
+    assert.equal((await runKeys(lab, { ...habits }, ['verify', DOMAIN])).code, 0);
+    const entry = lab.entry(DOMAIN);
+    const backendOf = (state: string): BackendName =>
+      state === 'verified' ? 'kms-envelope' : 'kms-sign';
+    const keys = entry.keys.map((key) => ({ ...key, backend: backendOf(key.state) }));
+    lab.put({ ...entry, keys });
+  });
+
+  const selector = () => lab.entry(DOMAIN).keys.at(-1)?.selector ?? '';
+  const abort = async (fallBacks: boolean) =>
+    await abortKeys(
+      { ...lab.work(), fallBacks },
+      { entry: lab.entry(DOMAIN), selectors: [selector()] },
+    );
+
+  it('retires it: mail that it signed may be under way', async () => {
+    const run = await abort(true);
+    assert.equal(run.result.kind, 'done');
+    assert.match(run.notes.join(), /may have stood in/);
+    assert.equal(lab.states(DOMAIN)[selector()], 'retiring');
+    assert.equal([...lab.keys.values()].filter(({ state }) => state === 'live').length, 3);
+    const entry = lab.entry(DOMAIN);
+    assert.deepEqual(rollbackChoice(entry), [], 'it was never active');
+    const { policy } = lab.work();
+    const facts = {
+      wish: { kind: 'when-old' },
+      algorithms: [],
+      relays: new Map(),
+      usableAtOnce: new Set<string>(),
+      fallBacks: true,
+      force: false,
+    } as const;
+    const steps = nextSteps(entry, policy, lab.clock.wallMs(), facts);
+    const revoke = steps.find(({ step }) => step === 'revoke');
+    assert.ok(revoke?.kind === 'waiting');
+    const waits = policy.retireAfterMs + policy.maxStaleMs;
+    assert.equal(revoke.atMs, lab.clock.wallMs() + waits);
+  });
+
+  it('destroys it at once where no key stands in for another', async () => {
+    assert.equal((await abort(false)).result.kind, 'done');
+    assert.equal(lab.states(DOMAIN)[selector()], 'destroyed');
+  });
+});
