@@ -115,7 +115,10 @@ export class MessageSeal {
         options: signature,
         nowS: Math.floor(wallMs / 1000),
         signal: bound?.signal,
-        onFallback: (key, fallback) => used.set(key, fallback),
+        onSubstitute: (key, other) => {
+          used.set(key, other);
+          journal.notes.push(`${other.selector} signed, since ${key.selector} could not`);
+        },
       });
       journal.signed([...used.values()]);
       const prefix = Buffer.concat([received.octets, signatures, ...added.map(octetsOf)]);

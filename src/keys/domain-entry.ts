@@ -5,24 +5,30 @@ import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
 /** A key that can sign here. */
-export interface OpenSigner {
+export interface OpenSigner extends SpareKeys {
   readonly key: ManifestKey;
   readonly signer: Signer;
-  /** Signs where this one fails while it is in use; see `SigningKey.fallback`. */
-  readonly fallback?: FallBack | undefined;
 }
 
-export interface FallBack {
+/** Keys that sign where an open one fails while it is in use; see `SigningKey`. */
+interface SpareKeys {
+  readonly fallback?: SpareKey | undefined;
+  readonly predecessor?: SpareKey | undefined;
+}
+
+interface SpareKey {
   readonly key: ManifestKey;
   readonly outcome: OpenedKey;
 }
 
-/** An active key that is not open, and for which no other key of its family stands in. */
+/** An active key that is not open. */
 export interface KeyFailure {
   readonly key: ManifestKey;
   readonly outcome: OpenedKey & { kind: 'unusable' };
   /** For the time when the key is open after all. */
-  readonly fallback?: FallBack | undefined;
+  readonly spare?: SpareKeys | undefined;
+  /** The retiring key that signs until then. */
+  readonly standIn?: OpenSigner | undefined;
 }
 
 /** What the keyring knows of one domain, ready for answering. */
@@ -35,7 +41,7 @@ export interface DomainEntry extends EntryNow {
 interface EntryNow {
   /** No key of it was ever active: a parent that signs for its subdomains goes on doing so. */
   readonly inPreparation: boolean;
-  /** Why an active key of it does not open, and nothing stands in for it. */
+  /** Why an active key of it does not open, where nothing stands in for it. */
   readonly broken: string | undefined;
   /** What stands in for an active key that does not open: it signs, and somebody must look. */
   readonly standIn: string | undefined;
@@ -74,22 +80,17 @@ export async function openDomain(
   for (const key of source.keys.filter((one) => KEY_STATE_ROWS[one.state].signs)) {
     const opened = await openKey(source, key, parts);
     if (opened.kind === 'open') {
-      const fallback = await openFallBack(source, key, parts);
-      signers.push({ key, signer: opened.signer, fallback });
+      const spare = await openSpare(source, key, opened.signer.remote, parts);
+      signers.push({ key, signer: opened.signer, ...spare });
       if (opened.note !== undefined) notes.push(opened.note);
       continue;
     }
-    const isPending = opened.later?.pending === true;
-    const retiring = isPending ? undefined : await openRetiring(source, key, parts);
-    if (retiring === undefined) {
-      const isTried = opened.later !== undefined;
-      const fallback = isTried ? await openFallBack(source, key, parts) : undefined;
-      failures.push({ key, outcome: opened, fallback });
-    } else {
-      signers.push(retiring);
-      const { selector } = retiring.key;
-      notes.push(`${opened.reason}; the retiring key ${selector} goes on in its place`);
-    }
+    // Thousands may wait for their turn: for those nothing is opened that is not open already.
+    const onlyKnown = opened.later?.pending === true;
+    const standIn = await openRetiring(source, key, parts, onlyKnown);
+    const isTried = opened.later !== undefined;
+    const spare = isTried ? await openSpare(source, key, false, parts) : undefined;
+    failures.push({ key, outcome: opened, spare, standIn });
   }
   const worked = { source, notes, parentSigns: parts.parentSigns };
   if (failures.every(({ outcome }) => outcome.later === undefined)) {
@@ -152,7 +153,7 @@ class UnsettledEntry implements DomainEntry {
     for (const failure of this.#failures) {
       const signer = signerNow(failure.outcome);
       if (signer === undefined) failures.push(failure);
-      else signers.push({ key: failure.key, signer, fallback: failure.fallback });
+      else signers.push({ key: failure.key, signer, ...failure.spare });
     }
     const now = entryNow(this.#worked, signers, failures);
     if (failures.length === 0) this.#settled = now;
@@ -178,49 +179,78 @@ async function openKey(
   return { kind: 'open', signer: known.signer, note };
 }
 
-/** One that does not open is missed only when it is needed, and then the message waits. */
-async function openFallBack(
+/**
+ * One that does not open is missed only when it is needed, and then the message waits.
+ *
+ * @param isRemote a local key that is open can be used, so it needs no predecessor
+ */
+async function openSpare(
   source: ManifestDomain,
   main: ManifestKey,
-  { before, open, fallBackFor }: OpenDomainParts,
-): Promise<FallBack | undefined> {
-  const key = fallBackFor?.(source, main);
-  if (key === undefined) return undefined;
-  const known = before?.signers.find((one) => one.fallback?.key.selector === key.selector);
-  const { fallback } = known ?? {};
-  const isOpen = fallback !== undefined && signerNow(fallback.outcome) !== undefined;
-  if (isOpen && isSameKey(fallback.key, key)) return fallback;
-  return { key, outcome: await open(source.domain, key) };
+  isRemote: boolean,
+  parts: OpenDomainParts,
+): Promise<SpareKeys> {
+  const fallback = parts.fallBackFor?.(source, main);
+  const [predecessor] = isRemote ? retiringBefore(source, main) : [];
+  return {
+    fallback: fallback && (await openSpareKey(source, fallback, parts)),
+    predecessor: predecessor && (await openSpareKey(source, predecessor, parts)),
+  };
 }
 
+async function openSpareKey(
+  { domain }: ManifestDomain,
+  key: ManifestKey,
+  { before, open }: OpenDomainParts,
+): Promise<SpareKey> {
+  for (const one of before?.signers ?? []) {
+    if (isSameKey(one.key, key)) return { key, outcome: { kind: 'open', signer: one.signer } };
+    for (const spare of [one.fallback, one.predecessor]) {
+      if (spare === undefined || !isSameKey(spare.key, key)) continue;
+      if (signerNow(spare.outcome) !== undefined) return spare;
+    }
+  }
+  return { key, outcome: await open(domain, key) };
+}
+
+/** @param onlyKnown leave those alone that are not open already */
 async function openRetiring(
   source: ManifestDomain,
   failed: ManifestKey,
   parts: OpenDomainParts,
+  onlyKnown: boolean,
 ): Promise<OpenSigner | undefined> {
-  const family = familyOf(failed);
-  const candidates = source.keys
-    .filter((key) => key.state === 'retiring' && familyOf(key) === family)
-    .sort((one, other) => timeOf(other) - timeOf(one));
-  for (const key of candidates) {
+  for (const key of retiringBefore(source, failed)) {
+    const isKnown = parts.before?.signers.some((one) => isSameKey(one.key, key)) === true;
+    if (onlyKnown && !isKnown) continue;
     const opened = await openKey(source, key, parts);
     if (opened.kind === 'open') return { key, signer: opened.signer };
   }
   return undefined;
 }
 
+/** The retiring keys of the same family, the newest first. */
+function retiringBefore({ keys }: ManifestDomain, main: ManifestKey): readonly ManifestKey[] {
+  const family = familyOf(main);
+  return keys
+    .filter((key) => key.state === 'retiring' && familyOf(key) === family)
+    .sort((one, other) => timeOf(other) - timeOf(one));
+}
+
 function entryNow(
-  { source, notes, parentSigns }: Worked,
-  signers: readonly OpenSigner[],
+  { source, notes: opening, parentSigns }: Worked,
+  open: readonly OpenSigner[],
   failures: readonly KeyFailure[],
 ): EntryNow {
   const { domain, keys } = source;
+  const signers = [...open, ...failures.flatMap(({ standIn }) => standIn ?? [])];
+  const notes = [...opening, ...failures.flatMap(standInNote)];
   // A key that was given up (revoked, destroyed) before it ever signed changes nothing.
   const wasNeverActive = keys.every(
     ({ state, activatedAt }) =>
       activatedAt === undefined && !KEY_STATE_ROWS[state].signs && state !== 'retiring',
   );
-  const reasons = failures.map(({ outcome }) => outcome.later?.reason ?? outcome.reason);
+  const reasons = failures.filter(({ standIn }) => standIn === undefined).map(reasonNow);
   const broken = reasons.length > 0 ? reasons.join('; ') : undefined;
   const yields = broken !== undefined && parentSigns;
   const standIns = yields ? [...notes, `${broken}; the parent domain goes on`] : notes;
@@ -241,19 +271,38 @@ function entryNow(
   return { ...base, answer: { kind: 'keys', domain, keys: signing } };
 }
 
-function signingKey(domain: string, { key, signer, fallback }: OpenSigner): SigningKey {
+function reasonNow({ outcome }: KeyFailure): string {
+  return outcome.later?.reason ?? outcome.reason;
+}
+
+function standInNote(failure: KeyFailure): string[] {
+  const { standIn } = failure;
+  if (standIn === undefined) return [];
+  const { selector } = standIn.key;
+  return [`${reasonNow(failure)}; the retiring key ${selector} goes on in its place`];
+}
+
+function signingKey(
+  domain: string,
+  { key, signer, fallback, predecessor }: OpenSigner,
+): SigningKey {
   const signatureBytes = keyAlgorithmNamed(key.algorithm)?.signatureBytes ?? 0;
   const own = { domain, selector: key.selector, signer, signatureBytes };
-  if (fallback === undefined) return own;
+  if (fallback === undefined && predecessor === undefined) return own;
   return {
     ...own,
     get fallback(): SigningKey | undefined {
-      const other = signerNow(fallback.outcome);
-      return other === undefined
-        ? undefined
-        : signingKey(domain, { key: fallback.key, signer: other });
+      return spareNow(domain, fallback);
+    },
+    get predecessor(): SigningKey | undefined {
+      return spareNow(domain, predecessor);
     },
   };
+}
+
+function spareNow(domain: string, spare: SpareKey | undefined): SigningKey | undefined {
+  const signer = spare && signerNow(spare.outcome);
+  return spare && signer && signingKey(domain, { key: spare.key, signer });
 }
 
 function signerNow(outcome: OpenedKey): Signer | undefined {

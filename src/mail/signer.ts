@@ -19,6 +19,8 @@ export interface Signer {
    * @throws SigningError when the key cannot be used now
    */
   sign(octets: Buffer, signal?: AbortSignal): Promise<Buffer>;
+  /** Why it cannot be used now, as far as was seen; for who looks after it, signing is tried anyway. */
+  readonly trouble?: string | undefined;
 }
 
 /** An active key of a signing domain. */
@@ -30,16 +32,23 @@ export interface SigningKey {
   readonly signer: Signer;
   /** Octets of `b=` before base64: 256 for RSA-2048, 64 for Ed25519. For size estimates. */
   readonly signatureBytes: number;
-  /** Signs under its own selector where this one fails in a way that `mayFallBack`. */
+  /** Signs under its own selector where the back end of this one does not answer. */
   readonly fallback?: SigningKey | undefined;
+  /** The retiring key before it, whose record is still there: signs where this one is not to be had. */
+  readonly predecessor?: SigningKey | undefined;
 }
 
+/** Which other key may sign instead of one that failed. */
+export type Substitute = 'fallback' | 'predecessor';
+
 /**
- * May another key sign instead, after this one failed so? Not where somebody took the key or the
- * permission away: then signing on would undo what was meant.
+ * The key that may sign after this one failed so. Where somebody took the key or the permission
+ * away, no key that was kept for outages takes its place: that would undo what was meant.
  */
-export function mayFallBack(error: unknown): boolean {
-  return error instanceof Error && 'mayFallBack' in error && error.mayFallBack === true;
+export function substituteOf(key: SigningKey, error: unknown): SigningKey | undefined {
+  if (!(error instanceof Error && 'substitute' in error)) return undefined;
+  if (error.substitute === 'fallback') return key.fallback;
+  return error.substitute === 'predecessor' ? key.predecessor : undefined;
 }
 
 /** What the keyring answers for a domain of the header From. */

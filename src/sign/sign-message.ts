@@ -1,5 +1,5 @@
 import type { HeaderField } from '../mail/header-fields.ts';
-import { mayFallBack, type SigningKey } from '../mail/signer.ts';
+import { type SigningKey, substituteOf } from '../mail/signer.ts';
 import {
   canonicalizations,
   type SignatureOptions,
@@ -22,8 +22,8 @@ export interface MessageToSign {
   readonly nowS: number;
   /** Ends the wait for remote signers. */
   readonly signal?: AbortSignal | undefined;
-  /** Hears of a key in whose place its fall-back signed. */
-  readonly onFallback?: ((key: SigningKey, used: SigningKey) => void) | undefined;
+  /** Hears of a key in whose place another signed. */
+  readonly onSubstitute?: ((key: SigningKey, used: SigningKey) => void) | undefined;
 }
 
 /**
@@ -45,11 +45,11 @@ export async function signMessage(message: MessageToSign): Promise<Buffer> {
     try {
       return await fieldOf(key);
     } catch (error) {
-      const { fallback } = key;
       const cause = error instanceof SigningError ? error.cause : undefined;
-      if (fallback === undefined || !mayFallBack(cause)) throw error;
-      const field = await fieldOf(fallback);
-      message.onFallback?.(key, fallback);
+      const substitute = substituteOf(key, cause);
+      if (substitute === undefined) throw error;
+      const field = await fieldOf(substitute);
+      message.onSubstitute?.(key, substitute);
       return field;
     }
   });

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
+import { FileReports } from '../../src/keys/store/relay-reports.ts';
 import { KMS_EFFECTS, type KmsEffect } from '../support/kms/kms-faults.ts';
 import { KmsMailLab } from '../support/kms/kms-mail-lab.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -216,6 +218,51 @@ describe('waxseal serve with keys in KMS (kms-sign)', function () {
       await startWithFallback(false);
       faults().inject(KMS_EFFECTS.silence);
       assert.match(await lab.send('signer.test'), DEFERRED);
+    });
+  });
+
+  describe('while the key before is retiring', () => {
+    const startRotated = async () => {
+      lab = await KmsMailLab.start();
+      await lab.addKey('kms-sign', 'signer.test', 'rsa2048', 'retiring');
+      const { key } = await lab.addKey('kms-sign', 'signer.test', 'rsa2048');
+      const { dir } = lab.mail.waxseal;
+      const files = { dir: path.join(dir, 'keys'), masterKeyFile: path.join(dir, 'master.key') };
+      await lab.mail.waxseal.configure({ keys: { ...files, watchMs: 200 } });
+      await lab.restart();
+      return { selector: key.selector, keyId: key.material?.arn?.split('/').at(-1) ?? '' };
+    };
+    const complaints = async (selector: string) => {
+      const reports = await new FileReports(path.join(lab.mail.waxseal.dir, 'keys')).read();
+      return reports.flatMap(({ keys }) => keys.filter((one) => one.selector === selector));
+    };
+
+    it('that one signs where the new one may not be used, and the report of the relay says so', async () => {
+      const { selector, keyId } = await startRotated();
+      faults().inject(KMS_EFFECTS.accessDenied, { keyId });
+      for (let count = 0; count < 2; count += 1) {
+        assert.match(await lab.send('signer.test'), /^250 /);
+        const { verdicts, selectors } = await lab.verdicts();
+        assert.deepEqual([verdicts, selectors], [['pass'], ['kms-sign-r1']]);
+      }
+      await waitFor('the alert', () => lab.alerts.length > 0);
+      assert.match(lab.alerts[0] ?? '', /cannot sign: .*AccessDenied/);
+      await waitFor('the report', async () => (await complaints(selector)).length > 0);
+      assert.match((await complaints(selector))[0]?.reason ?? '', /AccessDenied/);
+      faults().clear();
+      await waitFor('the new key to sign', async () => {
+        await lab.send('signer.test');
+        return (await lab.verdicts()).selectors[0] === selector;
+      });
+      await waitFor('the report', async () => (await complaints(selector)).length === 0);
+    });
+
+    it('a signature that does not verify is 451 all the same', async () => {
+      const { keyId } = await startRotated();
+      faults().inject(KMS_EFFECTS.wrongSignature, { keyId });
+      assert.match(await lab.send('signer.test'), DEFERRED);
+      assert.match(await lab.send('signer.test'), DEFERRED);
+      assert.equal(lab.contentBytes, 0);
     });
   });
 

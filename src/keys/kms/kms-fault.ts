@@ -1,3 +1,4 @@
+import type { Substitute } from '../../mail/signer.ts';
 import { KeysError } from '../keys-error.ts';
 
 /**
@@ -43,8 +44,11 @@ export interface KmsFaultRow {
   readonly opensBreaker: boolean;
   /** Is held against the key: it is left alone for a while, and no other. */
   readonly holdsKey: boolean;
-  /** A fall-back key may sign in its place. Never where somebody took the permission away. */
-  readonly fallBack: boolean;
+  /**
+   * Who may sign in its place: a fall-back key, but never where somebody took the permission away;
+   * then, as long as a rotation is not over, the key before it.
+   */
+  readonly substitute: Substitute | undefined;
   /** The call may have been carried out all the same. */
   readonly unknownOutcome: boolean;
   readonly hint: string | undefined;
@@ -55,7 +59,7 @@ const NOTHING: KmsFaultRow = {
   failOver: false,
   opensBreaker: false,
   holdsKey: false,
-  fallBack: false,
+  substitute: undefined,
   unknownOutcome: false,
   hint: undefined,
 };
@@ -65,18 +69,18 @@ const REGION: KmsFaultRow = {
   retry: true,
   failOver: true,
   opensBreaker: true,
-  fallBack: true,
+  substitute: 'fallback',
   unknownOutcome: true,
 };
 /** The key is to blame, not the Region. */
-const KEY: KmsFaultRow = { ...NOTHING, holdsKey: true };
+const KEY: KmsFaultRow = { ...NOTHING, holdsKey: true, substitute: 'predecessor' };
 
 export const KMS_FAULTS: Readonly<Record<KmsFaultKind, KmsFaultRow>> = {
   throttled: {
     ...NOTHING,
     retry: true,
     failOver: true,
-    fallBack: true,
+    substitute: 'fallback',
     hint: 'lower kms.quotaShare, or ask AWS for a higher request quota',
   },
   unavailable: REGION,
@@ -92,11 +96,15 @@ export const KMS_FAULTS: Readonly<Record<KmsFaultKind, KmsFaultRow>> = {
     ...KEY,
     hint: 'the ciphertext belongs to another domain or selector, or is damaged',
   },
-  'wrong-signature': KEY,
+  'wrong-signature': { ...KEY, substitute: undefined },
   'clock-skew': { ...NOTHING, retry: true, hint: 'set the clock of this machine' },
   credentials: { ...NOTHING, hint: "the SDK's default chain found no good AWS credentials" },
-  'over-quota': { ...NOTHING, fallBack: true },
-  'over-budget': { ...NOTHING, fallBack: true, hint: 'kms.budget bounds the calls of a day' },
+  'over-quota': { ...NOTHING, substitute: 'fallback' },
+  'over-budget': {
+    ...NOTHING,
+    substitute: 'fallback',
+    hint: 'kms.budget bounds the calls of a day',
+  },
   aborted: NOTHING,
   other: NOTHING,
 };

@@ -31,9 +31,9 @@ export class KmsKeyHolds {
     return hold !== undefined && this.#clock.monotonicMs() < hold.untilMs ? hold.error : undefined;
   }
 
-  /** True from such a fault until the key has signed again, whether it is left alone now or not. */
-  isSuspect(arn: string): boolean {
-    return this.#holds.has(arn);
+  /** Such a fault until the key has signed again, whether it is left alone now or not. */
+  suspicion(arn: string): KmsError | undefined {
+    return this.#holds.get(arn)?.error;
   }
 
   /** @param name for the operator: domain and selector */

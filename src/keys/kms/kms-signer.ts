@@ -1,19 +1,20 @@
 import { createHash, type KeyObject } from 'node:crypto';
-import type { Signer } from '../../mail/signer.ts';
+import type { Signer, Substitute } from '../../mail/signer.ts';
 import type { KeyAlgorithm } from '../key-algorithm.ts';
 import { SigningError } from '../keys-error.ts';
 import type { Kms } from './kms.ts';
 import { KmsError } from './kms-fault.ts';
 import type { KmsKeySpec } from './kms-key-spec.ts';
 
-/** A signature was not had from KMS; says whether a fall-back key may be used instead. */
+/** A signature was not had from KMS; says which other key may be used instead. */
 export class KmsSigningError extends SigningError {
-  readonly mayFallBack: boolean;
+  readonly substitute: Substitute | undefined;
 
-  /** @param isSuspect somebody may have taken the key away, as far as is known */
-  constructor(error: KmsError, isSuspect: boolean) {
+  /** @param suspicion what the key had to be left alone for, if it did not sign since */
+  constructor(error: KmsError, suspicion: KmsError | undefined) {
     super(error.message, { cause: error });
-    this.mayFallBack = error.row.fallBack && !isSuspect;
+    // A key that was disabled is that too while KMS is down, or has no turn for us.
+    this.substitute = (suspicion ?? error).row.substitute;
   }
 }
 
@@ -35,9 +36,12 @@ export function kmsSigner(kms: Kms, key: KmsSigningKey): Signer {
   return {
     algorithm: key.algorithm.dkim,
     remote: true,
+    get trouble() {
+      return kms.holds.suspicion(key.arn)?.message;
+    },
     sign: async (octets, signal) => {
       const held = kms.holds.against(key.arn);
-      if (held !== undefined) throw new KmsSigningError(held, true);
+      if (held !== undefined) throw new KmsSigningError(held, held);
       try {
         const signature = await signWith(kms, key, octets, signal);
         kms.holds.succeeded(key.arn, key.name);
@@ -45,8 +49,7 @@ export function kmsSigner(kms: Kms, key: KmsSigningKey): Signer {
       } catch (error) {
         if (!(error instanceof KmsError)) throw error;
         if (error.row.holdsKey) kms.holds.failed(key.arn, key.name, error);
-        // A key that was disabled is that too while KMS is down, or has no turn for us.
-        throw new KmsSigningError(error, kms.holds.isSuspect(key.arn));
+        throw new KmsSigningError(error, kms.holds.suspicion(key.arn));
       }
     },
   };

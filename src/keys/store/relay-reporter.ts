@@ -206,7 +206,7 @@ export class RelayReporter {
 
   #state(): Omit<RelayReport, 'at' | 'goodUntil'> {
     const { holder, relay, host, version } = this.#parts;
-    const keys = [...this.#brokenKeys(), ...this.#probedKeys()];
+    const keys = [...this.#brokenKeys(), ...this.#troubledKeys(), ...this.#probedKeys()];
     // The newest are about to be activated; older ones stand by.
     const usable = keys.filter((key) => key.usable).reverse();
     const listed = [...keys.filter((key) => !key.usable), ...usable].slice(0, MAX_LISTED_KEYS);
@@ -232,6 +232,19 @@ export class RelayReporter {
         if (KEY_STATE_ROWS[key.state].signs && !isOpen) {
           yield { domain, selector: key.selector, usable: false, reason };
         }
+      }
+    }
+  }
+
+  /** Keys that are open and could not be used when they were last tried: one before them may sign. */
+  *#troubledKeys(): Generator<ReportedKey> {
+    const { keyring } = this.#parts.holder;
+    for (const domain of keyring?.domains ?? []) {
+      for (const { key, signer } of keyring?.entry(domain)?.signers ?? []) {
+        const { trouble } = signer;
+        if (trouble === undefined) continue;
+        const reason = printable(trouble, 200);
+        yield { domain, selector: key.selector, usable: false, reason };
       }
     }
   }

@@ -134,6 +134,48 @@ describe('opening a domain', () => {
     assert.equal(entry.signers.length, 1);
   });
 
+  it('goes on with the retiring key until its successor is open, and then with that one', async () => {
+    const before = await openDomain(domain(key('r1', 'active')), parts);
+    for (const pending of [true, false]) {
+      const later: { signer: Signer | undefined } & LaterKey = {
+        signer: undefined,
+        reason: 'KMS is slow',
+        pending,
+      };
+      const entry = await openDomain(domain(key('r1', 'retiring'), key('r2', 'active')), {
+        ...parts,
+        before,
+        open: async () => ({ kind: 'unusable', scope: 'backend', reason: 'at first', later }),
+      });
+      assert.deepEqual(selectors(entry.answer), ['r1']);
+      assert.equal(entry.standIn, 'KMS is slow; the retiring key r1 goes on in its place');
+      assert.equal(entry.broken, undefined);
+      later.signer = signer();
+      assert.deepEqual(selectors(entry.answer), ['r2']);
+      assert.equal(entry.standIn, undefined);
+    }
+  });
+
+  it('has the predecessor of a key that is asked far away at hand, without opening it anew', async () => {
+    const before = await openDomain(domain(key('r1', 'active')), parts);
+    const remote: Signer = { ...signer(), remote: true };
+    const farAway = async (_domain: string, { selector }: ManifestKey): Promise<OpenedKey> => {
+      asked.push(selector);
+      return { kind: 'open', signer: remote };
+    };
+    const rotated = domain(key('r1', 'retiring'), key('r2', 'active', { backend: 'kms-sign' }));
+    const entry = await openDomain(rotated, { ...parts, before, open: farAway });
+    assert.deepEqual(asked, ['r1', 'r2']);
+    assert.ok(entry.answer.kind === 'keys');
+    const [signing] = entry.answer.keys;
+    assert.equal(signing?.predecessor?.selector, 'r1');
+    assert.equal(signing.predecessor.signer, before.signers[0]?.signer);
+    const revoked = domain(key('r1', 'revoked'), key('r2', 'active', { backend: 'kms-sign' }));
+    const after = await openDomain(revoked, { ...parts, before: entry, open: farAway });
+    assert.ok(after.answer.kind === 'keys');
+    assert.equal(after.answer.keys[0]?.predecessor, undefined);
+  });
+
   it('opens no retiring key in place of one whose turn has only to come', async () => {
     const later: LaterKey = { signer: undefined, reason: 'waits', pending: true };
     const asked: string[] = [];

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { defaultHeaderLists } from '../../../src/config/default-header-lists.ts';
 import { HeaderCollector } from '../../../src/mail/header-collector.ts';
 import { fieldOf } from '../../../src/mail/header-fields.ts';
+import type { Substitute } from '../../../src/mail/signer.ts';
 import { createBodyHasher } from '../../../src/sign/body-hasher.ts';
 import {
   canonicalizations,
@@ -236,14 +237,15 @@ describe('sign message', () => {
     assert.deepEqual(seen, [signal]);
   });
 
-  describe('a key with a fall-back', () => {
-    const failing = (mayFallBack: boolean) => ({
+  describe('a key with a fall-back and a predecessor', () => {
+    const failing = (substitute?: Substitute) => ({
       ...RSA,
       fallback: testKey('example.com', 'stand-in', 'rsa-sha256'),
+      predecessor: testKey('example.com', 'before', 'rsa-sha256'),
       signer: {
         ...RSA.signer,
         sign: async () => {
-          throw Object.assign(new Error('no'), { mayFallBack });
+          throw Object.assign(new Error('no'), { substitute });
         },
       },
     });
@@ -256,13 +258,13 @@ describe('sign message', () => {
         keys,
         options: OPTIONS,
         nowS: NOW_S,
-        onFallback: (key, other) => used.push(`${key.selector} -> ${other.selector}`),
+        onSubstitute: (key, other) => used.push(`${key.selector} -> ${other.selector}`),
       });
       return { used, message: Buffer.concat([signatures, octets]) };
     };
 
     it('is signed for by it, under its own selector, beside the others', async () => {
-      const key = failing(true);
+      const key = failing('fallback');
       const { used, message } = await sign([key, ED25519]);
       assert.deepEqual(used, ['wx202611r1 -> stand-in']);
       assert.deepEqual(await mailauthVerdicts(message, [key.fallback, ED25519], NOW_S), [
@@ -271,12 +273,22 @@ describe('sign message', () => {
       ]);
     });
 
+    it('is signed for by the predecessor, where the fault asks for that', async () => {
+      const key = failing('predecessor');
+      const { used, message } = await sign([ED25519, key]);
+      assert.deepEqual(used, ['wx202611r1 -> before']);
+      const keys = [ED25519, key.predecessor];
+      assert.deepEqual(await mailauthVerdicts(message, keys, NOW_S), ['pass', 'pass']);
+      await assert.rejects(sign([{ ...key, predecessor: undefined }]), SigningError);
+    });
+
     it('is not signed for when the fault does not allow it', async () => {
-      await assert.rejects(sign([failing(false), ED25519]), SigningError);
+      await assert.rejects(sign([failing(), ED25519]), SigningError);
     });
 
     it('is of no use when the fall-back fails too', async () => {
-      await assert.rejects(sign([{ ...failing(true), fallback: failing(true) }]), SigningError);
+      const fallback = failing('fallback');
+      await assert.rejects(sign([{ ...failing('fallback'), fallback }]), SigningError);
     });
 
     it('is used itself as long as it works', async () => {

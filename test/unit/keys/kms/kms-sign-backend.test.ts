@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
-import { mayFallBack } from '../../../../src/mail/signer.ts';
+import { KmsSigningError } from '../../../../src/keys/kms/kms-signer.ts';
 import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
@@ -53,7 +53,7 @@ describe('keys in KMS (kms-sign)', () => {
     });
   }
 
-  it('no other key stands in for one that was disabled, though KMS is down by now', async () => {
+  it('no fall-back stands in for one that was disabled, though KMS is down by now', async () => {
     const clock = new ManualClock(Date.now());
     lab = await KmsLab.start({ clock, settings: { totalTimeoutMs: 100 } });
     const backend = await lab.connect('kms-sign', lab.openKms({ totalTimeoutMs: 30_000 }));
@@ -63,20 +63,20 @@ describe('keys in KMS (kms-sign)', () => {
     const standsIn = async () =>
       await opened.signer.sign(OCTETS).then(
         () => assert.fail('it signed'),
-        (error: unknown) => mayFallBack(error),
+        (error: unknown) => (error instanceof KmsSigningError ? error.substitute : error),
       );
     const { faults } = lab.server.region();
     faults.inject(KMS_EFFECTS.internal, { times: 1 });
-    assert.equal(await standsIn(), true, 'nothing is known against it');
+    assert.equal(await standsIn(), 'fallback', 'nothing is known against it');
     faults.inject(KMS_EFFECTS.disabled, { times: 1 });
-    assert.equal(await standsIn(), false);
+    assert.equal(await standsIn(), 'predecessor');
     clock.advance(5000); // it may be asked again
     faults.inject(KMS_EFFECTS.internal, { times: 1 });
-    assert.equal(await standsIn(), false);
+    assert.equal(await standsIn(), 'predecessor');
     clock.advance(5000);
     await opened.signer.sign(OCTETS);
     faults.inject(KMS_EFFECTS.internal, { times: 1 });
-    assert.equal(await standsIn(), true, 'somebody has enabled it');
+    assert.equal(await standsIn(), 'fallback', 'somebody has enabled it');
   });
 
   it('takes no private key from outside, and says why', async () => {
