@@ -4,11 +4,12 @@ import {
   refuseEd25519Alone,
   withActive,
 } from '../keys/activate-keys.ts';
+import { isFallBack } from '../keys/fall-back.ts';
 import { KEY_STATE_ROWS } from '../keys/key-state.ts';
 import { activateByHand } from '../keys/lifecycle/activate-by-hand.ts';
 import { leasedCommit } from '../keys/lifecycle/leased-commit.ts';
 import { lookAtKey, missingText } from '../keys/lifecycle/look-at-dns.ts';
-import type { StepRun } from '../keys/lifecycle/step-work.ts';
+import { keepsFallBacks, type StepRun } from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
@@ -79,19 +80,26 @@ async function activate(
   options: ActivateOptions,
 ): Promise<ExitCode> {
   const { domain } = entry;
-  const keys = chooseForActivation(entry, options.selector);
+  const work = run.work(domain, {
+    seen: ignoredServers(options),
+    force: options.force,
+    reason: options.reason,
+  });
+  const standsIn = (key: ManifestKey) => keepsFallBacks(work) && isFallBack(entry, key);
+  const candidates =
+    options.selector.length > 0
+      ? entry
+      : { ...entry, keys: entry.keys.filter((key) => !isFresh(key) || !standsIn(key)) };
+  const keys = chooseForActivation(candidates, options.selector);
   const selectors = keys.map((key) => key.selector);
   if (keys.length === 0) return nothingToDo(run, entry);
   if (!options.force) refuseEd25519Alone(withActive(entry, keys, run.access.clock.wallMs()));
   if (options.dryRun) return await look(run, entry, keys, options);
   await noteIgnored(run.access, domain, options);
-  const seen = ignoredServers(options);
-  const work = run.work(domain, { seen, force: options.force, reason: options.reason });
-  const isFresh = keys.every((key) => KEY_STATE_ROWS[key.state].fresh);
   const step =
-    isFresh && !options.force
+    keys.every(isFresh) && !options.force
       ? await activateByHand(work, entry, selectors)
-      : await activateAtOnce(run, entry, options);
+      : await activateAtOnce(run, entry, { ...options, selector: selectors });
   const outcome = { domain, step: 'activate' as const, selectors, ...step };
   const retiring = newlyRetiring(entry, step.entry);
   if (run.json) run.context.stdout(jsonText({ ...outcomeJson(outcome), retiring }));
@@ -129,6 +137,10 @@ async function activateAtOnce(
   } finally {
     lookup.close();
   }
+}
+
+function isFresh({ state }: ManifestKey): boolean {
+  return KEY_STATE_ROWS[state].fresh;
 }
 
 function nothingToDo(run: LifecycleRun, { domain, keys }: ManifestDomain): ExitCode {

@@ -1,11 +1,12 @@
 import { Option } from 'commander';
 import { BACKEND_NAMES } from '../keys/backend-names.ts';
+import { isFallBack } from '../keys/fall-back.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
 import { advance } from '../keys/lifecycle/advance.ts';
 import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
 import { familyOf } from '../keys/lifecycle/key-changes.ts';
-import { stepsNow } from '../keys/lifecycle/step-work.ts';
-import type { ManifestDomain } from '../keys/manifest.ts';
+import { keepsFallBacks, type StepWork, stepsNow } from '../keys/lifecycle/step-work.ts';
+import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
 import { algorithmArgument } from './keys-create.ts';
@@ -115,9 +116,11 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
  *
  * @throws KeysRefusal `key-choice`
  */
-function refuseOtherKeys({ domain, keys }: ManifestDomain, options: RotateOptions): void {
+function refuseOtherKeys(work: StepWork, entry: ManifestDomain, options: RotateOptions): void {
+  const { domain } = entry;
   const asked = options.algorithm ?? [];
-  const other = [...nextSet({ domain, subdomains: false, keys }).values()].find((key) => {
+  const standsIn = (key: ManifestKey) => keepsFallBacks(work) && isFallBack(entry, key);
+  const other = [...nextSet(entry, standsIn).values()].find((key) => {
     const wanted = asked.find(({ family }) => family === familyOf(key));
     const isOther = wanted !== undefined && wanted.name !== key.algorithm;
     return isOther || (options.backend ?? key.backend) !== key.backend;
@@ -148,7 +151,7 @@ async function rotateOne(
     if (!run.json && steps.length === 0) run.context.stdout(`${domain}: nothing to do now\n`);
     return EXIT.ok;
   }
-  refuseOtherKeys(entry, options);
+  refuseOtherKeys(work, entry, options);
   await noteIgnored(run.access, domain, options);
   const advanced = await advance(work, entry, advanceOptions(options));
   if (run.json) run.context.stdout(jsonText(advanceJson(domain, advanced)));

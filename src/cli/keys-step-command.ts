@@ -70,7 +70,7 @@ export interface StepCommandRow {
    *
    * @throws KeysRefusal when the named keys are in no state for it
    */
-  choose(entry: ManifestDomain, selectors: readonly string[]): readonly string[];
+  choose(entry: ManifestDomain, selectors: readonly string[], work: StepWork): readonly string[];
   /** What would be done, in one line; for `--dry-run`. `PUBLISHER` stands for the domain's own. */
   readonly plan: string;
   /** Since when the step is due for a key, in milliseconds since the epoch; undefined: at once. */
@@ -134,7 +134,7 @@ async function take(
   if (!options.dryRun) await noteIgnored(run.access, domain, options);
   const subject = { domain, step: row.name, notes: [] };
   for (let attempt = 1; ; attempt += 1) {
-    const selectors = row.choose(entry, options.selector);
+    const selectors = row.choose(entry, options.selector, work);
     const target = { entry, selectors };
     if (options.dryRun || (selectors.length === 0 && !isRevealing)) {
       return nothingDone(run, row, target, work.policy);

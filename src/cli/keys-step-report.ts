@@ -94,7 +94,8 @@ export function nextTexts(domain: string, steps: readonly NextStep[]): readonly 
 /** One step. */
 export function nextText(domain: string, step: NextStep): string {
   const keys = step.selectors.join(', ');
-  const what = keys === '' ? (step.algorithms ?? []).join(', ') : keys;
+  const where = step.backend === undefined ? '' : ` with ${step.backend}`;
+  const what = keys === '' ? `${(step.algorithms ?? []).join(', ')}${where}` : keys;
   const subject = `${domain}: ${step.step}${what === '' ? '' : ` ${what}`}`;
   switch (step.kind) {
     case 'due':

@@ -1,5 +1,6 @@
 import type { Signer, SigningKey, SigningKeys } from '../mail/signer.ts';
 import type { OpenedKey } from './backend.ts';
+import { onlyStoodIn } from './fall-back.ts';
 import { keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
@@ -229,11 +230,11 @@ async function openRetiring(
   return undefined;
 }
 
-/** The retiring keys of the same family, the newest first. */
+/** The retiring keys of the same family that were active before it, the newest first. */
 function retiringBefore({ keys }: ManifestDomain, main: ManifestKey): readonly ManifestKey[] {
   const family = familyOf(main);
   return keys
-    .filter((key) => key.state === 'retiring' && familyOf(key) === family)
+    .filter((key) => key.state === 'retiring' && familyOf(key) === family && !onlyStoodIn(key))
     .sort((one, other) => timeOf(other) - timeOf(one));
 }
 

@@ -6,17 +6,14 @@ import type { ManifestDomain, ManifestKey } from './manifest.ts';
 /**
  * Fall-back keys: where a key's back end does not answer, another key of its domain may sign, under
  * its own selector. It needs no mark in the manifest: it is the key of the back end that stands in,
- * of the same family, that is `verified`, so its record is known to stand in DNS.
+ * of the same family, that is `verified`, so its record is known to stand in DNS. Where there are
+ * several, the oldest stands in and the others wait to succeed it: a rotation makes one together
+ * with the key that it stands in for, and lets both follow in the same write.
  */
 
-/** May `other` sign in place of `main`? */
-function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
-  const family = (key: ManifestKey) => keyAlgorithmNamed(key.algorithm)?.family;
-  return (
-    other.state === 'verified' &&
-    other.backend === BACKENDS[main.backend].fallBack &&
-    family(other) === family(main)
-  );
+/** Is `other` of the kind that signs in place of `main`, whatever its state? */
+export function isFallBackOf(main: ManifestKey, other: ManifestKey): boolean {
+  return other.backend === BACKENDS[main.backend].fallBack && familyOf(other) === familyOf(main);
 }
 
 /**
@@ -24,12 +21,50 @@ function fallsBackTo(main: ManifestKey, other: ManifestKey): boolean {
  * one's successor: a rotation would let the domain sign with another back end than was chosen.
  */
 export function isFallBack({ keys }: ManifestDomain, key: ManifestKey): boolean {
-  return keys.some(
-    (main) => KEY_STATE_ROWS[main.state].signs && fallsBackTo(main, { ...key, state: 'verified' }),
-  );
+  return keys.some((main) => KEY_STATE_ROWS[main.state].signs && isFallBackOf(main, key));
+}
+
+/** True for a key that only ever stood in for others: it was never active, so nothing goes back to it. */
+export function onlyStoodIn({ activatedAt, verifiedAt }: ManifestKey): boolean {
+  return activatedAt === undefined && verifiedAt !== undefined;
 }
 
 /** The key of a domain that stands in for one of its active ones. */
 export function fallBackIn({ keys }: ManifestDomain, main: ManifestKey): ManifestKey | undefined {
-  return keys.find((other) => fallsBackTo(main, other));
+  return keys.find((other) => other.state === 'verified' && isFallBackOf(main, other));
+}
+
+/** Those that are to follow the one that stands in now, in the order in which they were made. */
+export function nextFallBacks(entry: ManifestDomain, main: ManifestKey): readonly ManifestKey[] {
+  const current = fallBackIn(entry, main);
+  return entry.keys.filter(
+    (key) => KEY_STATE_ROWS[key.state].fresh && isFallBackOf(main, key) && key !== current,
+  );
+}
+
+/**
+ * The entry in which the newest verified fall-back of the keys that became active stands in for
+ * them; those before it have perhaps signed, so they retire.
+ *
+ * @param now UTC, ISO 8601
+ */
+export function withFallBacksSucceeded(
+  entry: ManifestDomain,
+  activated: readonly string[],
+  now: string,
+): ManifestDomain {
+  const mains = entry.keys.filter((key) => activated.includes(key.selector));
+  const over = new Set(
+    mains.flatMap((main) =>
+      entry.keys.filter((key) => key.state === 'verified' && isFallBackOf(main, key)).slice(0, -1),
+    ),
+  );
+  const keys = entry.keys.map(
+    (key): ManifestKey => (over.has(key) ? { ...key, state: 'retiring', retiringSince: now } : key),
+  );
+  return { ...entry, keys };
+}
+
+function familyOf(key: ManifestKey): string | undefined {
+  return keyAlgorithmNamed(key.algorithm)?.family;
 }

@@ -21,11 +21,13 @@ export const habits = {
  * Runs `waxseal keys ARGS` on a lab.
  *
  * @param rotation `keys.rotation`; undefined: the defaults
+ * @param kms section `kms`; nothing of it is asked, the lab has keys of its own
  */
 export async function runKeys(
   lab: LifecycleLab,
   rotation: RotationSetting | undefined,
   args: readonly string[],
+  kms?: KeysSettings['kms'],
 ): Promise<Ran> {
   const parts: KeysParts = {
     clock: lab.clock,
@@ -41,6 +43,7 @@ export async function runKeys(
   const settings: KeysSettings = {
     keys: { dir: '/nowhere', masterKeyFile: '', ...(rotation === undefined ? {} : { rotation }) },
     dns: { servers: [], timeoutMs: 1, attempts: 1 },
+    ...(kms === undefined ? {} : { kms }),
   };
   return await runKeysCommandLine(args, async () => settings, parts);
 }

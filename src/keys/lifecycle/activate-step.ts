@@ -1,31 +1,37 @@
 import { withActive } from '../activate-keys.ts';
+import { nextFallBacks, withFallBacksSucceeded } from '../fall-back.ts';
 import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
-import { activeKeys, familyOf, withKeys } from './key-changes.ts';
+import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
 import type { StepResult } from './step-outcome.ts';
-import type { StepRun, StepTarget, StepWork } from './step-work.ts';
+import { keepsFallBacks, type StepRun, type StepTarget, type StepWork } from './step-work.ts';
 import { worst } from './verify-step.ts';
 
 /**
  * verified → active, the whole set in one write; the active keys of the same families become
  * retiring in it. DNS is asked once more before, since a standby may have waited for months: a
  * record that is not there any more sends its key back to `published`. Each key must be able to
- * sign here too, where no relay has said that it can use it.
+ * sign here too, where no relay has said that it can use it. What stood in for the old keys retires
+ * with them, where something is verified that can stand in for the new ones.
  */
 export async function activateStep(work: StepWork, target: StepTarget): Promise<StepRun> {
   const { entry, selectors } = target;
   const { access } = work;
   const keys = chosen(entry, selectors);
   if (keys.length < selectors.length) return { entry, result: { kind: 'overtaken' }, notes: [] };
+  const spare = keepsFallBacks(work)
+    ? activeKeys(entry).flatMap((main) => nextFallBacks(entry, main))
+    : [];
+  const looked = [...keys, ...spare.filter(({ state }) => state === 'verified')];
   const reports = await Promise.all(
-    keys.map((key) => lookAtKey(access, entry.domain, key, work.wishes.seen)),
+    looked.map((key) => lookAtKey(access, entry.domain, key, work.wishes.seen)),
   );
   const notes = [...new Set(reports.flatMap((report) => report.warnings))];
-  const lost = keys.filter((_key, index) => reports[index]?.verdict !== 'seen');
+  const lost = looked.filter((_key, index) => reports[index]?.verdict !== 'seen');
   if (lost.length > 0) {
     const whys = reports.filter((report) => report.verdict !== 'seen').map(missingText);
     const after = await sendBack(work, entry.domain, lost);
@@ -39,16 +45,20 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
     if (current.length < selectors.length) {
       return { entry: held.entry, result: { kind: 'overtaken' }, notes: [] };
     }
-    const before = activeKeys(held.entry).map((key) => key.selector);
+    const before = new Map(held.entry.keys.map((key) => [key.selector, key.state]));
     const { domain } = entry;
     for (const selector of selectors) await note(access, { event: 'activating', domain, selector });
-    const after = await held.write((newest) =>
-      withActive(newest, chosen(newest, selectors), access.clock.wallMs()),
-    );
+    const after = await held.write((newest) => {
+      const nowMs = access.clock.wallMs();
+      const active = withActive(newest, chosen(newest, selectors), nowMs);
+      return keepsFallBacks(work)
+        ? withFallBacksSucceeded(active, selectors, isoTime(nowMs))
+        : active;
+    });
     for (const key of after.keys) {
       if (selectors.includes(key.selector)) {
         await note(access, { event: 'activated', domain, selector: key.selector });
-      } else if (before.includes(key.selector) && key.state === 'retiring') {
+      } else if (key.state === 'retiring' && before.get(key.selector) !== 'retiring') {
         await note(access, { event: 'retiring', domain, selector: key.selector });
       }
     }

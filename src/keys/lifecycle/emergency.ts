@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { errorMessage, WaxsealError } from '../../base/errors.ts';
 import { withActive } from '../activate-keys.ts';
 import { BY_HAND } from '../dns/publisher.ts';
+import { isFallBackOf } from '../fall-back.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
@@ -193,7 +194,11 @@ async function switchToStandby(
   const { access, wishes } = work;
   const entry = await held.write((current) => current);
   const signing = new Set(activeKeys(entry).map(familyOf));
-  const candidates = [...nextSet(entry)].flatMap(([family, key]) => {
+  const lost = entry.keys.filter((key) => selectors.includes(key.selector));
+  const onlyStandsIn = (key: ManifestKey) => lost.some((one) => isFallBackOf(one, key));
+  // What was kept to stand in comes after the successors that were kept ready.
+  const successors = new Map([...nextSet(entry), ...nextSet(entry, onlyStandsIn)]);
+  const candidates = [...successors].flatMap(([family, key]) => {
     const isNeeded = !signing.has(family) && !selectors.includes(key.selector);
     return isNeeded && key.state === 'verified' ? [key] : [];
   });

@@ -1,4 +1,5 @@
-import { isFallBack } from '../fall-back.ts';
+import type { BackendName } from '../backend-names.ts';
+import { fallBackIn, isFallBack, nextFallBacks } from '../fall-back.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyFamily } from '../key-algorithm.ts';
 import { KEY_STATES, type KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
@@ -11,7 +12,8 @@ import { type WishState, wishState } from './rotation-wish.ts';
  * What lies before the next keys of a domain. The *set* is one fresh key of each family that the
  * domain signs with or is to sign with: the one that is furthest, else the oldest. While nobody
  * wishes for a rotation, `standby` keeps a set ready and verified; without it fresh keys were made
- * by hand and are left to the hand that made them.
+ * by hand and are left to the hand that made them. A key that stands in for others is renewed with
+ * them.
  */
 export function freshSteps(
   entry: ManifestDomain,
@@ -34,14 +36,23 @@ export function freshSteps(
   if (missing.length > 0) {
     steps.push({ step: 'create', selectors: [], algorithms: missing, kind: 'due' });
   }
+  const fallBacks = facts.fallBacks ? missingFallBacks(entry, policy) : [];
+  for (const { algorithm, backend } of fallBacks) {
+    steps.push({ step: 'create', selectors: [], algorithms: [algorithm], backend, kind: 'due' });
+  }
   const keys = [...set.values()];
   const made = [...keys, ...standIns];
   const created = made.filter((key) => key.state === 'created').map((key) => key.selector);
   if (created.length > 0) steps.push({ step: 'publish', selectors: created, kind: 'due' });
   const published = made.filter((key) => key.state === 'published');
   steps.push(...verifySteps(published, nowMs));
-  if (missing.length === 0 && keys.every((key) => key.state === 'verified')) {
-    if (wish.kind === 'open') steps.push(activateStep(entry, keys, policy, nowMs, facts));
+  const isMade = missing.length === 0 && fallBacks.length === 0;
+  if (isMade && made.every((key) => key.state === 'verified')) {
+    const spare = facts.fallBacks
+      ? activeKeys(entry).flatMap((main) => nextFallBacks(entry, main))
+      : [];
+    const set = { keys, spare };
+    if (wish.kind === 'open') steps.push(activateStep(entry, set, policy, nowMs, facts));
     else steps.push(...wishSteps(entry, wish, keys));
   }
   return steps;
@@ -59,6 +70,20 @@ export function nextSet(
     if (other === undefined || rank(key.state) > rank(other.state)) set.set(familyOf(key), key);
   }
   return set;
+}
+
+/** What stands in for keys now, and has no successor under way yet. */
+function missingFallBacks(
+  entry: ManifestDomain,
+  policy: RotationPolicy,
+): readonly { readonly algorithm: string; readonly backend: BackendName }[] {
+  // Of three slots, one signs, one stands in, and one has to be free for the next key that signs.
+  if (policy.names === 'slots') return [];
+  return activeKeys(entry).flatMap((main) => {
+    const current = fallBackIn(entry, main);
+    const isMissing = current !== undefined && nextFallBacks(entry, main).length === 0;
+    return isMissing ? [{ algorithm: creatable(current), backend: current.backend }] : [];
+  });
 }
 
 function rank(state: KeyState): number {
@@ -106,22 +131,28 @@ function verifySteps(keys: readonly ManifestKey[], nowMs: number): readonly Next
   return [...first, ...waiting];
 }
 
+/** What is activated together, and what is to stand in for it from then on. */
+interface FreshSet {
+  readonly keys: readonly ManifestKey[];
+  readonly spare: readonly ManifestKey[];
+}
+
 /** The whole set together, when every relay can use it; where none reports, after `authLag`. */
 function activateStep(
   entry: ManifestDomain,
-  set: readonly ManifestKey[],
+  { keys, spare }: FreshSet,
   policy: RotationPolicy,
   nowMs: number,
   facts: LifecycleFacts,
 ): NextStep {
-  const subject = { step: 'activate', selectors: set.map((key) => key.selector) } as const;
-  const families = new Set([...activeKeys(entry), ...set].map(familyOf));
+  const subject = { step: 'activate', selectors: keys.map((key) => key.selector) } as const;
+  const families = new Set([...activeKeys(entry), ...keys].map(familyOf));
   if (!families.has('rsa') && !facts.force) {
     const why = `${entry.domain} would sign with Ed25519 only, which the largest receivers do not verify`;
     const action = `"waxseal keys create ${entry.domain} --algorithm rsa2048" and rotate again, or say --force`;
     return { ...subject, kind: 'operator', why, action };
   }
-  const wait = relayWait(set, policy, nowMs, facts);
+  const wait = relayWait([...keys, ...spare], policy, nowMs, facts);
   return wait === undefined
     ? { ...subject, kind: 'due' }
     : { ...subject, kind: 'waiting', ...wait };

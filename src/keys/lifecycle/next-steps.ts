@@ -1,3 +1,4 @@
+import type { BackendName } from '../backend-names.ts';
 import type { KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { freshSteps } from './fresh-steps.ts';
@@ -39,6 +40,8 @@ interface StepSubject {
   readonly selectors: readonly string[];
   /** For `create`: names of algorithm rows, one key each. */
   readonly algorithms?: readonly string[];
+  /** For `create`: where the keys are made, if that is not where the active ones are. */
+  readonly backend?: BackendName;
 }
 
 export type NextStep = StepSubject &

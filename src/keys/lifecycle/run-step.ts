@@ -88,10 +88,17 @@ function faultOf(error: unknown): StepResult {
 async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRun> {
   const { access, policy, wishes } = work;
   const isOpen = wishState(entry, policy, access.clock.wallMs(), wishes.wish).kind === 'open';
-  const options = { ...createOptions(work, entry), rotating: isOpen };
+  const dueIn = async (newest: ManifestDomain) =>
+    (await stepsNow(work, newest)).filter(({ step, kind }) => step === 'create' && kind === 'due');
+  // Those of another back end have their turn in the next round.
+  const backend = (await dueIn(entry))[0]?.backend;
+  const usual = createOptions(work, entry);
+  const options = { ...usual, backend: backend ?? usual.backend, rotating: isOpen };
   const created = await createKeysOf(work.access, entry.domain, options, async (newest) => {
-    const steps = await stepsNow(work, newest);
-    return steps.find(({ step, kind }) => step === 'create' && kind === 'due')?.algorithms ?? [];
+    const steps = await dueIn(newest);
+    return steps
+      .filter((step) => step.backend === backend)
+      .flatMap(({ algorithms }) => algorithms ?? []);
   });
   const kind = created.added.length > 0 ? 'done' : 'overtaken';
   return { entry: created.entry, result: { kind }, notes: created.warnings };

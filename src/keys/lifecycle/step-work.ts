@@ -1,4 +1,5 @@
 import type { BackendName } from '../backend-names.ts';
+import { BACKENDS } from '../backends.ts';
 import { DEFAULT_TTL_S, type ManifestDomain, type ManifestKey } from '../manifest.ts';
 import type { CreateOptions } from './create-step.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
@@ -77,6 +78,11 @@ export async function underLeaseIn(
   });
 }
 
+/** Whoever names the back end that stands in wants its keys to succeed the active ones. */
+export function keepsFallBacks({ fallBacks, wishes: { backend } }: StepWork): boolean {
+  return fallBacks && (backend === undefined || BACKENDS[backend].fallBack !== undefined);
+}
+
 /** The steps that lie before a domain now, with what relays say taken in. */
 export async function stepsNow(
   work: StepWork,
@@ -85,8 +91,7 @@ export async function stepsNow(
   const { wish, algorithms, force } = work.wishes;
   const { usableAtOnce, policy } = work;
   const { complaints: relays } = await work.relays.of(entry.domain);
-  // Whoever names a back end wants its keys to succeed the active ones.
-  const fallBacks = work.fallBacks && work.wishes.backend === undefined;
+  const fallBacks = keepsFallBacks(work);
   const facts = { wish, algorithms, relays, usableAtOnce, fallBacks, force };
   const steps = nextSteps(entry, policy, work.access.clock.wallMs(), facts);
   if (work.wishes.noDestroy !== true) return steps;

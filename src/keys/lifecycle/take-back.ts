@@ -1,5 +1,5 @@
 import { withActive } from '../activate-keys.ts';
-import { isFallBack } from '../fall-back.ts';
+import { fallBackIn, onlyStoodIn } from '../fall-back.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { destroyKeys } from './destroy-step.ts';
@@ -28,7 +28,7 @@ export const ABORTING = 'aborting';
 export async function abortKeys(work: StepWork, target: StepTarget): Promise<StepRun> {
   return await underLeaseIn(work, target, isAbortable, async (held, all) => {
     const { domain } = held.entry;
-    const standIns = all.filter((key) => mayHaveSigned(work, held.entry, key));
+    const standIns = all.filter((key) => standsIn(work, held.entry, key));
     const retired = standIns.length > 0 ? await retireStandIns(work, held, standIns) : undefined;
     const keys = all.filter((key) => !standIns.includes(key));
     if (keys.length === 0 && retired !== undefined) return retired;
@@ -47,9 +47,16 @@ export async function abortKeys(work: StepWork, target: StepTarget): Promise<Ste
   });
 }
 
-/** `kms.fallback`: a verified key of the back end that stands in signs when the active one cannot. */
-function mayHaveSigned(work: StepWork, entry: ManifestDomain, key: ManifestKey): boolean {
-  return work.fallBacks && key.state === 'verified' && isFallBack(entry, key);
+/**
+ * `kms.fallback`: true for the key that signs when an active one cannot. One that is to follow it
+ * later does not.
+ */
+export function standsIn(
+  { fallBacks }: Pick<StepWork, 'fallBacks'>,
+  entry: ManifestDomain,
+  key: ManifestKey,
+): boolean {
+  return fallBacks && activeKeys(entry).some((main) => fallBackIn(entry, main) === key);
 }
 
 async function retireStandIns(
@@ -102,9 +109,7 @@ export async function cancelDestruction(work: StepWork, target: StepTarget): Pro
 export function rollbackChoice(entry: ManifestDomain): readonly ManifestKey[] {
   const active = activeKeys(entry);
   const candidates = entry.keys.filter((key) => {
-    // One that only stood in was never active, so there is nothing to go back to.
-    const stoodIn = key.activatedAt === undefined && key.verifiedAt !== undefined;
-    if (key.state !== 'retiring' || stoodIn) return false;
+    if (key.state !== 'retiring' || onlyStoodIn(key)) return false;
     const successor = active.find((other) => familyOf(other) === familyOf(key));
     return successor === undefined || key.createdAt < successor.createdAt;
   });

@@ -13,6 +13,7 @@ import {
   rollbackChoice,
 } from '../../../../src/keys/lifecycle/take-back.ts';
 import type { ManifestKey } from '../../../../src/keys/manifest.ts';
+import { addFallBack } from '../../../support/lifecycle-fall-back.ts';
 import { Crash, LifecycleLab } from '../../../support/lifecycle-lab.ts';
 
 /**
@@ -69,6 +70,22 @@ const ROWS: readonly Row[] = [
       lab.clock.advance(2 * DAY_MS);
     },
     run: rotate,
+  },
+  {
+    name: 'a rotation of keys for which others stand in',
+    prepare: async (lab) => {
+      await rotate(lab);
+      const entry = lab.entry();
+      const keys = entry.keys.map((key) => ({ ...key, backend: 'kms-sign' as const }));
+      lab.put({ ...entry, keys });
+      await addFallBack(lab);
+      lab.clock.advance(2 * DAY_MS);
+    },
+    run: async (lab) => {
+      const work = { ...lab.work(), fallBacks: true };
+      const aQuarter = { mode: 'to-active', timeoutMs: 900_000, pollMs: 60_000 } as const;
+      await advance(work, lab.entry(), aQuarter);
+    },
   },
   {
     name: 'the scheduled job, with a standby to make',

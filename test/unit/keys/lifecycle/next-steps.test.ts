@@ -96,14 +96,53 @@ describe('the next steps of a domain', () => {
       ['create due rsa2048', 'publish due b1'],
     ],
     [
-      'not in a later rotation either',
+      'one that stands in gets a successor when the key that it stands in for does',
+      domain(signing, key('b1', 'verified', { backend: 'kms-envelope' })),
+      FALL_BACKS,
+      ['create due rsa2048', 'create due rsa2048 kms-envelope'],
+    ],
+    [
+      'which is published and verified before the set is activated',
       domain(
         signing,
         key('b1', 'verified', { backend: 'kms-envelope' }),
         key('r2', 'verified', { backend: 'kms-sign', createdAt: at(-1) }),
+        key('b2', 'published', { backend: 'kms-envelope' }),
+      ),
+      FALL_BACKS,
+      ['verify due b2'],
+    ],
+    [
+      'and never succeeds that key',
+      domain(
+        signing,
+        key('b1', 'verified', { backend: 'kms-envelope' }),
+        key('r2', 'verified', { backend: 'kms-sign', createdAt: at(-1) }),
+        key('b2', 'verified', { backend: 'kms-envelope', createdAt: at(-1) }),
       ),
       FALL_BACKS,
       ['activate due r2'],
+    ],
+    [
+      'all relays have to be able to use it too',
+      domain(
+        signing,
+        key('b1', 'verified', { backend: 'kms-envelope' }),
+        key('r2', 'verified', { backend: 'kms-sign', createdAt: at(-1) }),
+        key('b2', 'verified', { backend: 'kms-envelope', createdAt: at(-1) }),
+      ),
+      { ...FALL_BACKS, relays: new Map([['b2', ['relay-1: AccessDenied']]]) },
+      ['activate waiting r2'],
+    ],
+    [
+      'nothing happens to it while no rotation is due',
+      domain(
+        signing,
+        key('b1', 'verified', { backend: 'kms-envelope' }),
+        key('b2', 'verified', { backend: 'kms-envelope' }),
+      ),
+      { ...FALL_BACKS, wish: WHEN_OLD.wish },
+      ['create resting r1? 179'],
     ],
     [
       'left to the hand that made it while no rotation is due',
@@ -329,6 +368,7 @@ function brief(step: NextStep): string {
     step.step,
     step.kind,
     ...(names === undefined ? (step.algorithms ?? step.selectors) : [names]),
+    ...(step.backend === undefined ? [] : [step.backend]),
     ...(days >= 0 ? [Math.floor(days)] : []),
   ].join(' ');
 }

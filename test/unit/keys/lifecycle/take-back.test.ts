@@ -4,6 +4,7 @@ import { nextSteps } from '../../../../src/keys/lifecycle/next-steps.ts';
 import { abortKeys, rollbackChoice } from '../../../../src/keys/lifecycle/take-back.ts';
 import { habits, runKeys } from '../../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../../support/lifecycle-lab.ts';
+import { build } from '../../config/build.ts';
 
 const DOMAIN = 'a.example';
 
@@ -58,6 +59,28 @@ describe('giving up a key that may have stood in for an active one', () => {
     assert.ok(revoke?.kind === 'waiting');
     const waits = policy.retireAfterMs + policy.maxStaleMs;
     assert.equal(revoke.atMs, lab.clock.wallMs() + waits);
+  });
+
+  it('does not take it for a new key that is not wanted, or wanted', async () => {
+    const kms = { ...build('').config.kms, fallback: true };
+    const run = async (...args: string[]) => await runKeys(lab, { ...habits }, args, kms);
+    const before = lab.states(DOMAIN);
+    const aborted = await run('abort', DOMAIN);
+    assert.deepEqual(
+      [aborted.code, aborted.out],
+      [0, `${DOMAIN}: nothing to do: every key is active, or was\n`],
+    );
+    const activated = await run('activate', DOMAIN);
+    assert.match(activated.out, /nothing to do, active: /);
+    lab.clock.advance(1);
+    const planned = await run('rotate', DOMAIN, '--again', '--backend', 'kms-sign', '--dry-run');
+    assert.match(planned.out, /create rsa2048 with kms-envelope: due now/);
+    assert.deepEqual(lab.states(DOMAIN), before);
+    const other = await run('rotate', DOMAIN, '--again', '--backend', 'file');
+    assert.equal(other.code, 3, other.out + other.err);
+    const named = await run('abort', DOMAIN, '--selector', selector());
+    assert.equal(named.code, 0, named.err);
+    assert.equal(lab.states(DOMAIN)[selector()], 'retiring');
   });
 
   it('destroys it at once where no key stands in for another', async () => {
