@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
 import { daysText } from '../keys/lifecycle/policy.ts';
+import { RotationWatch } from '../keys/lifecycle/rotation-watch.ts';
 import type { StepOutcome } from '../keys/lifecycle/step-outcome.ts';
 import type { StepWork } from '../keys/lifecycle/step-work.ts';
 import { verifyStep } from '../keys/lifecycle/verify-step.ts';
@@ -111,6 +112,7 @@ async function untilSeen(
 ): Promise<StepOutcome> {
   const { access } = work;
   const deadlineMs = access.clock.monotonicMs() + timeoutMs;
+  const watch = new RotationWatch(access, start, 'verify');
   let entry = start;
   for (;;) {
     const run = await verifyStep(work, { entry, selectors });
@@ -124,7 +126,11 @@ async function untilSeen(
     if (access.interruption?.heed() === true) return outcome;
     const until = timeText(access.clock.wallMs() + waitMs);
     access.progress(`${entry.domain}: ${result.why}; next look in ${daysText(waitMs)} (${until})`);
-    await access.sleep(waitMs);
-    if (access.interruption?.heed() === true) return outcome;
+    for (let leftMs = waitMs; leftMs > 0; leftMs -= POLL_MS) {
+      await access.sleep(Math.min(leftMs, POLL_MS));
+      if (access.interruption?.heed() === true) return outcome;
+      const stopped = await watch.stop();
+      if (stopped !== undefined) return { ...outcome, result: stopped };
+    }
   }
 }

@@ -7,7 +7,7 @@ import type { StepResult } from './step-outcome.ts';
 import { ABORTING } from './take-back.ts';
 
 /**
- * Lets a rotation that waits for DNS notice that somebody declared an emergency meanwhile, or gave
+ * Lets a command that waits for DNS notice that somebody declared an emergency meanwhile, or gave
  * its new keys up: it holds no lease then that could be taken away from it, and whoever did that
  * decides how to go on. Both begin with keys that are revoked; only then is the journal, which may be
  * long, asked why. No times are compared: the other machine has its own clock.
@@ -15,15 +15,22 @@ import { ABORTING } from './take-back.ts';
 export class RotationWatch {
   readonly #access: Pick<LifecycleAccess, 'journal' | 'store'>;
   readonly #domain: string;
+  readonly #what: string;
   readonly #known: ReadonlySet<string>;
 
-  constructor(access: Pick<LifecycleAccess, 'journal' | 'store'>, start: ManifestDomain) {
+  /** @param what waits: a rotation */
+  constructor(
+    access: Pick<LifecycleAccess, 'journal' | 'store'>,
+    start: ManifestDomain,
+    what = 'rotation',
+  ) {
     this.#access = access;
+    this.#what = what;
     this.#domain = start.domain;
     this.#known = new Set(endedIn(start));
   }
 
-  /** Why the rotation must not go on; undefined: nothing of that kind since the watch began. */
+  /** Why it must not go on; undefined: nothing of that kind since the watch began. */
   async stop(): Promise<StepResult | undefined> {
     try {
       return await this.#look();
@@ -42,7 +49,9 @@ export class RotationWatch {
     if (ended.length === 0) return undefined;
     for await (const journaled of journal.read({ domain })) {
       const reason = REASONS[journaled.event]?.(journaled, ended);
-      if (reason !== undefined) return { kind: 'operator', ...reason };
+      if (reason === undefined) continue;
+      const { why, action } = reason;
+      return { kind: 'operator', why: `${why}; this ${this.#what} stops`, action };
     }
     return undefined;
   }
@@ -61,14 +70,14 @@ const REASONS: Readonly<
     const named = (details?.selectors ?? '').split(' ');
     if (!ended.some((selector) => named.includes(selector))) return undefined;
     return {
-      why: `${caller} declared an emergency at ${at}, because: ${reason}; this rotation stops`,
+      why: `${caller} declared an emergency at ${at}, because: ${reason}`,
       action: `once it is over, "waxseal keys rotate ${domain}" goes on with the new keys; "waxseal keys abort ${domain}" gives them up`,
     };
   },
   [ABORTING]: ({ selector, caller, at, domain }, ended) => {
     if (!ended.includes(selector ?? '')) return undefined;
     return {
-      why: `${caller} gave its new keys up at ${at}; this rotation stops`,
+      why: `${caller} gave its new keys up at ${at}`,
       action: `"waxseal keys rotate ${domain}" begins another one`,
     };
   },

@@ -148,6 +148,29 @@ describe('keys commands that go back', () => {
     assert.deepEqual(lab.states(), { wx202611r1: 'destroyed', wx202611e1: 'destroyed' });
   });
 
+  it('emergency and abort stop a command that waits for DNS in verify', async () => {
+    const stolen = ['emergency', '--reason', 'stolen', '--selector', 'wx202611e1'];
+    for (const [index, args] of [stolen, ['abort']].entries()) {
+      const domain = `d${index}.example`;
+      const [command = '', ...options] = args;
+      assert.equal((await keys('create', domain)).code, 0);
+      assert.equal((await keys('publish', domain)).code, 0);
+      lab.settleMs = 3_600_000; // one long wait
+      let other: Ran | undefined;
+      lab.sleep = async (ms) => {
+        lab.clock.advance(ms);
+        other ??= await keys(command, domain, ...options);
+      };
+      const startMs = lab.clock.wallMs();
+      const verify = await keys('verify', domain, '--timeout', '4h');
+      assert.equal(other?.code, 0, other?.err);
+      assert.equal(verify.code, 3, verify.out);
+      assert.match(verify.err, /tester (declared an emergency|gave its new keys up) at 2026-/);
+      assert.match(verify.err, /this verify stops/);
+      assert.ok(lab.clock.wallMs() - startMs < 60_000, 'at the next look');
+    }
+  });
+
   it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
     await keys('rotate', 'example.com');
     lab.publisherFails = true;
