@@ -82,10 +82,24 @@ export function nextSteps(
   return [...freshSteps(entry, policy, nowMs, facts), ...tail];
 }
 
-/** When the old key may be withdrawn, in milliseconds since the epoch. */
+/**
+ * When the old key may be withdrawn, in milliseconds since the epoch. A relay that signed with it
+ * later, as far as the entry tells, may have done so for `maxStale` after it said so last.
+ */
 export function revokeDueMs(key: ManifestKey, policy: RotationPolicy): number | undefined {
   const sinceMs = timeOf(key.retiringSince);
-  return sinceMs === undefined ? undefined : sinceMs + policy.maxStaleMs + policy.retireAfterMs;
+  if (sinceMs === undefined) return undefined;
+  const lastMs = Math.max(sinceMs, timeOf(key.stoodInAt) ?? 0);
+  return lastMs + policy.maxStaleMs + policy.retireAfterMs;
+}
+
+/** Why that is not sooner. */
+export function underWayText({ selector, retiringSince, stoodInAt }: ManifestKey): string {
+  if ((timeOf(stoodInAt) ?? 0) <= (timeOf(retiringSince) ?? 0)) {
+    return 'mail signed with the old key is still under way';
+  }
+  const until = stoodInAt?.replace('T', ' ').replace(/\.\d+/, '');
+  return `a relay signed with ${selector} until ${until}, since it could not use the new key; that mail is still under way`;
 }
 
 /**
@@ -130,8 +144,7 @@ const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
     }
     const atMs = revokeDueMs(key, policy);
     if (atMs === undefined) return [unknownTime(subject, key, 'retiringSince')];
-    const why = 'mail signed with the old key is still under way';
-    if (nowMs < atMs) return [{ ...subject, kind: 'waiting', atMs, why }];
+    if (nowMs < atMs) return [{ ...subject, kind: 'waiting', atMs, why: underWayText(key) }];
     if (standIn === undefined) return [{ ...subject, kind: 'due' }];
     return [{ ...subject, kind: 'waiting', atMs: undefined, why: standIn }];
   },

@@ -14,6 +14,7 @@ import {
   type RelayReports,
   type ReportedKey,
 } from './relay-reports.ts';
+import { inheritStandIns, standInReport, tellsOfStandIns } from './stand-in-report.ts';
 
 export interface RelayReporterParts {
   readonly holder: KeyringHolder;
@@ -51,6 +52,8 @@ const FORGOTTEN_MS = 7 * 86_400_000;
 /** One that is killed again and again leaves many: of a host, only the newest is kept for a week. */
 const SUCCEEDED_MS = 3_600_000;
 const PRUNE_MS = 3_600_000;
+/** Until when the report of a relay that ended is one of a relay that goes on. */
+const NEVER_AGAIN = new Date(0).toISOString();
 
 /**
  * Tries the keys that were never active, with this relay's credentials, and reports. Called after
@@ -94,11 +97,19 @@ export class RelayReporter {
     await this.#beat;
   }
 
-  /** Takes the report away: a relay that ended is not waited for. */
+  /**
+   * Takes the report away: a relay that ended is not waited for. What it says of retiring keys that
+   * signed here stays: mail of theirs is under way.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.settled();
-    await this.#parts.reports.remove(this.#parts.relay).catch(() => undefined);
+    const { reports, relay, clock } = this.#parts;
+    const state = this.#state();
+    const at = new Date(clock.wallMs()).toISOString();
+    const last = { ...state, keys: [], keysMore: 0, at, goodUntil: NEVER_AGAIN };
+    const ended = tellsOfStandIns(state) ? reports.write(last) : reports.remove(relay);
+    await ended.catch(() => undefined);
   }
 
   /** Thousands of probes, or a KMS that is slow, must not make this relay look as if it were gone. */
@@ -142,10 +153,17 @@ export class RelayReporter {
       for (const { host, startedAt } of all) {
         if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
       }
-      for (const { relay, host, at, startedAt } of all) {
+      const old = all.filter(({ relay, host, at, startedAt }) => {
         const isSucceeded = startedAt < (newest.get(host) ?? '');
         const keptMs = isSucceeded ? SUCCEEDED_MS : FORGOTTEN_MS;
-        if (clock.wallMs() - Date.parse(at) > keptMs) await reports.remove(relay);
+        return relay !== this.#parts.relay && clock.wallMs() - Date.parse(at) > keptMs;
+      });
+      const inherited = old.filter((report) => inheritStandIns(this.#parts.holder, report));
+      this.#written = inherited.length > 0 ? undefined : this.#written;
+      await this.#write();
+      const isTaken = this.#troubleMs === undefined;
+      for (const report of old) {
+        if (isTaken || !inherited.includes(report)) await reports.remove(report.relay);
       }
     } catch (error) {
       if (!(error instanceof KeysError)) throw error; // another time
@@ -184,7 +202,7 @@ export class RelayReporter {
     const sinceMs = nowMs - (this.#triedMs ?? Number.NEGATIVE_INFINITY);
     if (isFailing && sinceMs < HEARTBEAT_MS) return;
     const state = this.#state();
-    const text = JSON.stringify(state);
+    const text = JSON.stringify(state, withoutTimes);
     if (this.#written?.text === text && nowMs - this.#written.atMs < HEARTBEAT_MS) return;
     this.#triedMs = nowMs;
     const wallMs = clock.wallMs();
@@ -205,7 +223,7 @@ export class RelayReporter {
   }
 
   #state(): Omit<RelayReport, 'at' | 'goodUntil'> {
-    const { holder, relay, host, version } = this.#parts;
+    const { holder, relay, host, version, clock } = this.#parts;
     const keys = [...this.#brokenKeys(), ...this.#probedKeys()];
     // The newest are about to be activated; older ones stand by.
     const usable = keys.filter((key) => key.usable).reverse();
@@ -218,6 +236,7 @@ export class RelayReporter {
       generation: holder.confirmedGeneration,
       keys: listed,
       keysMore: keys.length - listed.length,
+      ...standInReport(holder, clock.wallMs()),
     };
   }
 
@@ -244,4 +263,9 @@ export class RelayReporter {
         : { domain, selector, usable: false, reason };
     }
   }
+}
+
+/** The times of keys that stand in change all the time; each heartbeat tells them. */
+function withoutTimes(name: string, value: unknown): unknown {
+  return name === 'at' || name === 'standInsMoreAt' ? undefined : value;
 }
