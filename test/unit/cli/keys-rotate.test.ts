@@ -331,6 +331,24 @@ describe('keys commands of a rotation', () => {
     assert.equal((await keys('rotate', 'example.com', '--step')).code, 0);
   });
 
+  it('a relay that cannot use a standby key any more is named by status', async () => {
+    const standby = { ...habits, standby: true };
+    await runKeys(lab, standby, ['rotate', 'example.com']);
+    assert.equal((await runKeys(lab, standby, ['rotate', '--due', '--step'])).code, 0);
+    assert.equal(lab.states().wx202611r2, 'verified');
+    const status = async (...more: string[]) => {
+      lab.clock.advance(10_000);
+      const run = await runKeys(lab, standby, ['status', 'example.com', ...more]);
+      assert.equal(run.code, 0, run.err);
+      return run.out;
+    };
+    assert.doesNotMatch(await status(), /cannot use/);
+    lab.reports = [report('relay-2', { wx202611e2: true, wx202611r2: false })];
+    assert.match(await status(), /^ {4}a relay cannot use it: relay-2: wx202611r2 AccessDenied$/m);
+    const [key] = JSON.parse(await status('--json')).keys.slice(-2);
+    assert.deepEqual(key.complaints, ['relay-2: wx202611r2 AccessDenied']);
+  });
+
   describe('with one relay of two cut off from the keyring', () => {
     const step = async () =>
       await keys('rotate', 'example.com', '--step', '--backend', 'kms-sign', '--json');
