@@ -102,6 +102,10 @@ async function status(
       );
     }
   }
+  const { relays } = run.work(domain ?? '');
+  for (const text of await relays.wrongClocks()) {
+    run.context.stderr(`warning: ${printable(text, 500)}\n`);
+  }
   if (entries.length === 0) run.context.stderr('the keyring is empty\n');
   return EXIT.ok;
 }

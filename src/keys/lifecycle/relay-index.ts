@@ -1,13 +1,16 @@
 import type { Clock } from '../../base/clock.ts';
-import { isAlive, type RelayReport } from '../store/relay-reports.ts';
+import type { RelayReport } from '../store/relay-reports.ts';
+import { LivingRelays, type SortedReports } from './living-relays.ts';
 
 /** What relays say of the keys of one domain. */
 export interface RelayView {
   /**
-   * By selector, who cannot use the key and why; empty: all relays that are alive can. No entry:
-   * some have not tried it, or none reports.
+   * By selector, who cannot use the key and why; empty: all relays can, and one is alive. No
+   * entry: some have not tried it, or may be gone without having done so, or none reports.
    */
   readonly complaints: ReadonlyMap<string, readonly string[]>;
+  /** Does a relay that is alive say that it can use the key? */
+  isUsable(selector: string): boolean;
   /**
    * When a relay, be it gone by now, signed last with a retiring key in place of its successor:
    * milliseconds since the epoch; undefined: none says that it did.
@@ -17,18 +20,28 @@ export interface RelayView {
 
 /** All reports, by domain. */
 interface Index {
-  readonly complaints: ReadonlyMap<string, RelayView['complaints']>;
+  readonly trials: ReadonlyMap<string, ReadonlyMap<string, Trials>>;
+  /** How many relays there are, those in doubt included. */
+  readonly relays: number;
+  readonly wrongClocks: readonly string[];
   readonly standIns: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** Of keys for which reports had no room; undefined: they had room for all. */
   readonly othersMs: number | undefined;
 }
 
-const EMPTY: Index = { complaints: new Map(), standIns: new Map(), othersMs: undefined };
+const EMPTY: Index = {
+  trials: new Map(),
+  relays: 0,
+  wrongClocks: [],
+  standIns: new Map(),
+  othersMs: undefined,
+};
 /** Relays report every few seconds; with 10,000 domains each asking anew would take all the time. */
 const FRESH_MS = 2000;
 
 interface Trials {
   tried: number;
+  isUsable: boolean;
   readonly complaints: string[];
 }
 
@@ -39,56 +52,80 @@ interface Trials {
 export class RelayIndex {
   readonly #read: () => Promise<readonly RelayReport[]>;
   readonly #clock: Clock;
+  readonly #living: LivingRelays;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #latest: Promise<Index> = Promise.resolve(EMPTY);
 
   constructor(read: () => Promise<readonly RelayReport[]>, clock: Clock) {
     this.#read = read;
     this.#clock = clock;
+    this.#living = new LivingRelays(clock);
   }
 
   async of(domain: string): Promise<RelayView> {
+    const { trials: all, relays, standIns, othersMs } = await this.#now();
+    const trials = all.get(domain) ?? new Map<string, Trials>();
+    return {
+      complaints: complaintsOf(trials, relays),
+      isUsable: (selector) => trials.get(selector)?.isUsable === true,
+      stoodInMs: (selector) => latest(standIns.get(domain)?.get(selector), othersMs),
+    };
+  }
+
+  /** Relays whose clocks are seen to be wrong, or ours is: one text each. */
+  async wrongClocks(): Promise<readonly string[]> {
+    return (await this.#now()).wrongClocks;
+  }
+
+  async #now(): Promise<Index> {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#readAtMs >= FRESH_MS) {
       this.#readAtMs = nowMs;
       this.#latest = this.#index();
     }
-    const { complaints, standIns, othersMs } = await this.#latest;
-    return {
-      complaints: complaints.get(domain) ?? new Map(),
-      stoodInMs: (selector) => latest(standIns.get(domain)?.get(selector), othersMs),
-    };
+    return await this.#latest;
   }
 
   async #index(): Promise<Index> {
     const nowMs = this.#clock.wallMs();
     const reports = await this.#read();
-    const alive = reports.filter((report) => isAlive(report, nowMs));
-    return { complaints: complaintsOf(alive), ...standInsOf(reports, nowMs) };
+    const sorted = this.#living.sort(reports);
+    const relays = sorted.alive.length + sorted.inDoubt.length;
+    const { wrongClocks } = sorted;
+    return { trials: trialsOf(sorted), relays, wrongClocks, ...standInsOf(reports, nowMs) };
   }
 }
 
-function complaintsOf(alive: readonly RelayReport[]): Index['complaints'] {
+/** What a relay says that may be gone counts where it can use a key; else it has not tried it. */
+function trialsOf({ alive, inDoubt }: SortedReports): Index['trials'] {
   const domains = new Map<string, Map<string, Trials>>();
-  for (const report of alive) {
+  const doubtful = new Set(inDoubt);
+  for (const report of [...alive, ...inDoubt]) {
+    const isDoubtful = doubtful.has(report);
     for (const { domain, selector, usable, reason } of report.keys) {
+      if (isDoubtful && !usable) continue;
       const trials = domains.get(domain) ?? new Map<string, Trials>();
       domains.set(domain, trials);
-      const trial = trials.get(selector) ?? { tried: 0, complaints: [] };
+      const trial = trials.get(selector) ?? { tried: 0, isUsable: false, complaints: [] };
       trials.set(selector, trial);
       trial.tried += 1;
+      trial.isUsable ||= usable && !isDoubtful;
       if (!usable)
         trial.complaints.push(`${report.relay}: ${selector} ${reason ?? 'cannot be used'}`);
     }
   }
-  const all = new Map<string, RelayView['complaints']>();
-  for (const [domain, trials] of domains) {
-    const known = [...trials].filter(
-      ([, { tried, complaints }]) => tried === alive.length || complaints.length > 0,
-    );
-    all.set(domain, new Map(known.map(([selector, trial]) => [selector, trial.complaints])));
-  }
-  return all;
+  return domains;
+}
+
+function complaintsOf(
+  trials: ReadonlyMap<string, Trials>,
+  relays: number,
+): RelayView['complaints'] {
+  const known = [...trials].filter(
+    ([, { tried, isUsable, complaints }]) =>
+      (isUsable && tried === relays) || complaints.length > 0,
+  );
+  return new Map(known.map(([selector, trial]) => [selector, trial.complaints]));
 }
 
 /** A relay's clock may be ahead; nothing was signed after now. */

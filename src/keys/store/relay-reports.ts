@@ -16,7 +16,7 @@ export interface RelayReport {
   readonly relay: string;
   /** When it was written: UTC, ISO 8601, as all times here. */
   readonly at: string;
-  /** The next one comes before; an older report is of a relay that is gone, or cut off. */
+  /** The next one comes before; an older report is of a relay that is gone, or cut off. Before `at`: it ended. */
   readonly goodUntil: string;
   readonly host: string;
   readonly version: string;
@@ -73,6 +73,11 @@ const READ_AT_ONCE = 16;
 /** Does the relay go on, as far as its report tells? */
 export function isAlive(report: RelayReport, wallMs: number): boolean {
   return Date.parse(report.goodUntil) >= wallMs;
+}
+
+/** The last report of a relay: it ended, and is not waited for. */
+export function isEnded({ at, goodUntil }: RelayReport): boolean {
+  return Date.parse(goodUntil) < Date.parse(at);
 }
 
 /**
