@@ -1,5 +1,5 @@
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
-import { revokeDueMs, underWayText } from '../keys/lifecycle/next-steps.ts';
+import { revokeDueMs, revokeWait, standInOf } from '../keys/lifecycle/next-steps.ts';
 import { refuseShortRetire } from '../keys/lifecycle/policy.ts';
 import { revokeStep, withdrawStep } from '../keys/lifecycle/revoke-step.ts';
 import { noteStandIns, withStandIns } from '../keys/lifecycle/stand-in-times.ts';
@@ -38,7 +38,8 @@ export const addKeysRevoke = stepCommand({
 async function revokeWhatIsDue(work: StepWork, target: StepTarget): Promise<StepRun> {
   const nowMs = work.access.clock.wallMs();
   const entry = await noteStandIns(work, target.entry);
-  const told = withStandIns(entry, await work.relays.of(entry.domain));
+  const view = await work.relays.of(entry.domain);
+  const told = withStandIns(entry, view);
   const keys = told.keys.filter((key) => target.selectors.includes(key.selector));
   const retiring = keys.filter((key) => key.state === 'retiring');
   for (const key of retiring) refuseShortRetire(work.policy, key.ttlS);
@@ -58,6 +59,6 @@ async function revokeWhatIsDue(work: StepWork, target: StepTarget): Promise<Step
   const atMs = Math.min(...dueMs.filter((ms) => ms > nowMs));
   const first = retiring[dueMs.indexOf(atMs)];
   if (first === undefined) return run;
-  const waiting = { kind: 'waiting', why: underWayText(first), atMs } as const;
-  return { ...run, result: worst([run.result, waiting]) };
+  const waiting = revokeWait(first, atMs, nowMs, standInOf(told, first, view.complaints));
+  return { ...run, result: worst(waiting === undefined ? [run.result] : [run.result, waiting]) };
 }

@@ -4,6 +4,7 @@ import { freshSteps } from './fresh-steps.ts';
 import { activeKeys, familyOf, timeOf } from './key-changes.ts';
 import { RETIRE_HINT, type RotationPolicy, retireFault } from './policy.ts';
 import type { RotationWish } from './rotation-wish.ts';
+import type { StepResult } from './step-outcome.ts';
 
 /**
  * What is to be done for a domain, by the states of its keys:
@@ -93,11 +94,33 @@ export function revokeDueMs(key: ManifestKey, policy: RotationPolicy): number | 
   return lastMs + policy.maxStaleMs + policy.retireAfterMs;
 }
 
-/** Why that is not sooner. */
-export function underWayText({ selector, retiringSince, stoodInAt }: ManifestKey): string {
-  if ((timeOf(stoodInAt) ?? 0) <= (timeOf(retiringSince) ?? 0)) {
-    return 'mail signed with the old key is still under way';
+/** Did a relay sign with it after its successor was activated, as far as the entry tells? */
+function stoodIn({ retiringSince, stoodInAt }: ManifestKey): boolean {
+  return (timeOf(stoodInAt) ?? 0) > (timeOf(retiringSince) ?? 0);
+}
+
+/**
+ * What keeps the old key from being withdrawn now; undefined: nothing does.
+ *
+ * @param atMs as `revokeDueMs`
+ * @param standIn as `standInOf`: that moves `atMs` on, so there is no telling until when
+ */
+export function revokeWait(
+  key: ManifestKey,
+  atMs: number,
+  nowMs: number,
+  standIn: string | undefined,
+): Extract<StepResult, { kind: 'waiting' }> | undefined {
+  const isUnderWay = nowMs < atMs;
+  if (standIn !== undefined && (!isUnderWay || stoodIn(key))) {
+    return { kind: 'waiting', atMs: undefined, why: standIn };
   }
+  return isUnderWay ? { kind: 'waiting', atMs, why: underWayText(key) } : undefined;
+}
+
+function underWayText(key: ManifestKey): string {
+  if (!stoodIn(key)) return 'mail signed with the old key is still under way';
+  const { selector, stoodInAt } = key;
   const until = stoodInAt?.replace('T', ' ').replace(/\.\d+/, '');
   return `a relay signed with ${selector} until ${until}, since it could not use the new key; that mail is still under way`;
 }
@@ -144,9 +167,8 @@ const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
     }
     const atMs = revokeDueMs(key, policy);
     if (atMs === undefined) return [unknownTime(subject, key, 'retiringSince')];
-    if (nowMs < atMs) return [{ ...subject, kind: 'waiting', atMs, why: underWayText(key) }];
-    if (standIn === undefined) return [{ ...subject, kind: 'due' }];
-    return [{ ...subject, kind: 'waiting', atMs: undefined, why: standIn }];
+    const wait = revokeWait(key, atMs, nowMs, standIn);
+    return [wait === undefined ? { ...subject, kind: 'due' } : { ...subject, ...wait }];
   },
   revoked: (key, policy, nowMs) => {
     const atMs = destroyDueMs(key, policy);

@@ -81,6 +81,17 @@ describe('a retiring key that stood in for its successor', () => {
     assert.equal(lab.states()[OLD], 'revoked');
   });
 
+  it('has no time while it goes on: the relay is to be mended', async () => {
+    mended({ keys: [{ domain: DOMAIN, selector: NEW, usable: false, reason: 'AccessDenied' }] });
+    const waiting = await revoke();
+    assert.equal(waiting.code, 4);
+    const why =
+      /waiting: a relay still signs with wx202611r1, .*: relay-1: wx202611r2 AccessDenied/;
+    assert.match(waiting.err, why);
+    const status = await keys('status', DOMAIN);
+    assert.match(status.out, /revoke wx202611r1: a relay still signs with wx202611r1/);
+  });
+
   it('waits too where the relay has ended meanwhile, or its clock is slow', async () => {
     mended({ keys: [], goodUntil: iso(0) });
     const due = await keys('rotate', '--due', '--step');
