@@ -117,6 +117,7 @@ export class MessageSeal {
         signal: bound?.signal,
         onSubstitute: (key, other) => {
           used.set(key, other);
+          keyring.signedInstead?.(other);
           journal.notes.push(`${other.selector} signed, since ${key.selector} could not`);
         },
       });

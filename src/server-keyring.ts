@@ -11,6 +11,7 @@ import { Kms } from './keys/kms/kms.ts';
 import { KeyringWatch } from './keys/store/keyring-watch.ts';
 import { RecordRecheck } from './keys/store/record-recheck.ts';
 import { RelayReporter } from './keys/store/relay-reporter.ts';
+import type { ReportedKey } from './keys/store/relay-reports.ts';
 import { resolverTxtLookup } from './keys/txt-lookup.ts';
 import { keyringOptions } from './server-material.ts';
 
@@ -70,6 +71,7 @@ export class ServerKeyring {
       host: hostname(),
       version,
       onTrouble: (error) => this.#onReportTrouble(error),
+      onLost: (key) => this.#onLostKey(key),
     });
     this.#resolver = new StubResolver({
       ...config.dns,
@@ -171,6 +173,11 @@ export class ServerKeyring {
     this.#reportTrouble = error.message;
     const message = `${error.message}: "waxseal keys" cannot see what this relay can use, and waits instead`;
     this.#log.warning({ about: 'relay reports', message });
+  }
+
+  #onLostKey({ domain, selector, reason }: ReportedKey): void {
+    const message = `${domain}: this relay could use the key ${selector}, which is not active yet, and cannot any more: ${reason}`;
+    this.#log.warning({ about: 'standby key', message });
   }
 
   #onLook(): void {

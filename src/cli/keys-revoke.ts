@@ -1,15 +1,16 @@
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
-import { revokeDueMs } from '../keys/lifecycle/next-steps.ts';
+import { revokeDueMs, revokeWait, standInOf } from '../keys/lifecycle/next-steps.ts';
 import { refuseShortRetire } from '../keys/lifecycle/policy.ts';
 import { revokeStep, withdrawStep } from '../keys/lifecycle/revoke-step.ts';
+import { noteStandIns, withStandIns } from '../keys/lifecycle/stand-in-times.ts';
 import type { StepRun, StepTarget, StepWork } from '../keys/lifecycle/step-work.ts';
 import { worst } from '../keys/lifecycle/verify-step.ts';
 import { stepCommand } from './keys-step-command.ts';
 
 const HELP = `
 Not before the last mail that the old key signed has arrived: keys.rotation.retireAfterDays, counted from the
-activation of its successor and the time for which a relay may go on without the keyring. Before that the
-answer is "waiting". The key's record becomes empty (p=), so receivers know that it is withdrawn.
+activation of its successor and the time for which a relay may go on without the keyring; where a relay went on
+signing with it because it could not use the successor, counted from then. Before that the answer is "waiting". The key's record becomes empty (p=), so receivers know that it is withdrawn.
 
 Is the key in wrong hands? waxseal keys emergency DOMAIN --reason "…"
 `;
@@ -36,15 +37,18 @@ export const addKeysRevoke = stepCommand({
 /** @throws KeysRefusal `key-retire-too-short` */
 async function revokeWhatIsDue(work: StepWork, target: StepTarget): Promise<StepRun> {
   const nowMs = work.access.clock.wallMs();
-  const keys = target.entry.keys.filter((key) => target.selectors.includes(key.selector));
+  const entry = await noteStandIns(work, target.entry);
+  const view = await work.relays.of(entry.domain);
+  const told = withStandIns(entry, view);
+  const keys = told.keys.filter((key) => target.selectors.includes(key.selector));
   const retiring = keys.filter((key) => key.state === 'retiring');
   for (const key of retiring) refuseShortRetire(work.policy, key.ttlS);
   const dueMs = retiring.map((key) => revokeDueMs(key, work.policy) ?? Number.POSITIVE_INFINITY);
   const due = retiring.filter((_key, index) => (dueMs[index] ?? 0) <= nowMs);
   const open = keys.filter((key) => key.state === 'revoked');
-  let run: StepRun = { entry: target.entry, result: { kind: 'done' }, notes: [] };
+  let run: StepRun = { entry, result: { kind: 'done' }, notes: [] };
   if (open.length > 0) {
-    run = await withdrawStep(work, { ...target, selectors: open.map((key) => key.selector) });
+    run = await withdrawStep(work, { entry, selectors: open.map((key) => key.selector) });
   }
   if (due.length > 0) {
     const selectors = due.map((key) => key.selector);
@@ -52,9 +56,9 @@ async function revokeWhatIsDue(work: StepWork, target: StepTarget): Promise<Step
     const result = worst([run.result, revoked.result]);
     run = { entry: revoked.entry, result, notes: [...run.notes, ...revoked.notes] };
   }
-  const later = dueMs.filter((atMs) => atMs > nowMs);
-  if (later.length === 0) return run;
-  const why = 'mail signed with the old key is still under way';
-  const result = worst([run.result, { kind: 'waiting', why, atMs: Math.min(...later) }]);
-  return { ...run, result };
+  const atMs = Math.min(...dueMs.filter((ms) => ms > nowMs));
+  const first = retiring[dueMs.indexOf(atMs)];
+  if (first === undefined) return run;
+  const waiting = revokeWait(first, atMs, nowMs, standInOf(told, first, view.complaints));
+  return { ...run, result: worst(waiting === undefined ? [run.result] : [run.result, waiting]) };
 }

@@ -4,6 +4,7 @@ import { type Advance, advance } from '../keys/lifecycle/advance.ts';
 import { activeKeys, timeOf } from '../keys/lifecycle/key-changes.ts';
 import type { NextStep, StepName } from '../keys/lifecycle/next-steps.ts';
 import { type DomainResult, type ManySummary, rotateMany } from '../keys/lifecycle/rotate-many.ts';
+import { isToBeNoted } from '../keys/lifecycle/stand-in-times.ts';
 import { stepsNow } from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -37,8 +38,10 @@ export async function rotateDue(run: LifecycleRun, options: RotateOptions): Prom
   const due: Candidate[] = [];
   const codes = new Set<ExitCode>();
   for (const entry of run.snapshot.domains.values()) {
-    const steps = await stepsNow(run.work(entry.domain, rotateWishes(options)), entry);
-    if (steps.some((step) => step.kind === 'due')) due.push({ entry, steps });
+    const work = run.work(entry.domain, rotateWishes(options));
+    const steps = await stepsNow(work, entry);
+    const isToNote = !options.dryRun && (await isToBeNoted(work, entry));
+    if (isToNote || steps.some((step) => step.kind === 'due')) due.push({ entry, steps });
     else if (tellStuck(run, entry, steps)) codes.add(EXIT.refused);
   }
   due.sort((one, other) => ageOrder(one.entry) - ageOrder(other.entry));

@@ -67,8 +67,15 @@ export const addKeysStatus: AddKeysCommand = (parent, context, parts) => {
 
 interface DomainStatus {
   readonly entry: ManifestDomain;
-  readonly keys: readonly { readonly key: ManifestKey; readonly dns: SeenReport | undefined }[];
+  readonly keys: readonly KeyStatus[];
   readonly next: readonly NextStep[];
+}
+
+interface KeyStatus {
+  readonly key: ManifestKey;
+  readonly dns: SeenReport | undefined;
+  /** Relays that cannot use it, and why. */
+  readonly complaints: readonly string[];
 }
 
 async function status(
@@ -95,6 +102,10 @@ async function status(
       );
     }
   }
+  const { relays } = run.work(domain ?? '');
+  for (const text of await relays.wrongClocks()) {
+    run.context.stderr(`warning: ${printable(text, 500)}\n`);
+  }
   if (entries.length === 0) run.context.stderr('the keyring is empty\n');
   return EXIT.ok;
 }
@@ -105,16 +116,20 @@ async function statusOf(
   options: StatusOptions,
 ): Promise<DomainStatus> {
   const shown = entry.keys.filter((key) => options.all || key.state !== 'destroyed');
+  const work = run.work(entry.domain);
+  const { complaints } = await work.relays.of(entry.domain);
   const keys = await Promise.all(
-    shown.map(async (key) => {
+    shown.map(async (key): Promise<KeyStatus> => {
       const isAsked = options.dns && KEY_STATE_ROWS[key.state].record !== 'none';
       const dns = isAsked ? await lookAtKey(run.access, entry.domain, key) : undefined;
-      return { key, dns };
+      return { key, dns, complaints: complaints.get(key.selector) ?? [] };
     }),
   );
-  return { entry, keys, next: await stepsNow(run.work(entry.domain), entry) };
+  return { entry, keys, next: await stepsNow(work, entry) };
 }
 
+/** Of relays, under a key; all of them often say the same. */
+const SHOWN_COMPLAINTS = 3;
 const HEADING = ['DOMAIN', 'SELECTOR', 'ALGORITHM', 'BACKEND', 'STATE', 'AGE', 'DNS'];
 const AGE_WIDTH = 'xxx.x minutes'.length;
 
@@ -139,12 +154,12 @@ function columnWidths(entries: readonly ManifestDomain[]): readonly number[] {
 function text(run: LifecycleRun, status: DomainStatus, widths: readonly number[]): string {
   const { domain } = status.entry;
   const nowMs = run.access.clock.wallMs();
-  const lines = status.keys.flatMap(({ key, dns }) => {
+  const lines = status.keys.flatMap(({ key, dns, complaints }) => {
     const { selector, algorithm, backend, state } = key;
     const sinceMs = timeOf(key.activatedAt ?? key.createdAt) ?? nowMs;
     const age = daysText(Math.max(0, nowMs - sinceMs));
     const cells = [domain, selector, algorithm, backend, state, age, dnsCell(dns)];
-    return [line(cells, widths), ...dnsLines(dns)];
+    return [line(cells, widths), ...dnsLines(dns), ...complaintLines(complaints)];
   });
   if (status.keys.length === 0) lines.push(`${domain}  (no keys)`);
   lines.push(...nextTexts(domain, status.next).map((text) => `  next: ${text}`));
@@ -165,6 +180,13 @@ function dnsLines(dns: SeenReport | undefined): readonly string[] {
     .map((server) => `    ${serverText(server)}`);
 }
 
+function complaintLines(complaints: readonly string[]): readonly string[] {
+  const shown = complaints.slice(0, SHOWN_COMPLAINTS);
+  const lines = shown.map((text) => `    a relay cannot use it: ${text}`);
+  const more = complaints.length - shown.length;
+  return more > 0 ? [...lines, `    and ${more} more`] : lines;
+}
+
 function line(cells: readonly string[], widths: readonly number[]): string {
   return cells
     .map((cell, column) => cell.padEnd(widths[column] ?? 0))
@@ -175,7 +197,9 @@ function line(cells: readonly string[], widths: readonly number[]): string {
 function statusJson({ entry, keys, next }: DomainStatus) {
   return {
     domain: entry.domain,
-    keys: keys.map(({ key, dns }) => ({ ...shownKey(key), dns: dns ?? null })),
+    keys: keys.map(({ key, dns, complaints }) => ({
+      ...{ ...shownKey(key), dns: dns ?? null, complaints },
+    })),
     next: next.map(nextJson),
   };
 }

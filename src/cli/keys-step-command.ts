@@ -1,5 +1,6 @@
 import { isLeaseLost } from '../keys/lifecycle/leased-domain.ts';
 import type { RotationPolicy } from '../keys/lifecycle/policy.ts';
+import { withStandIns } from '../keys/lifecycle/stand-in-times.ts';
 import type { ActionName, StepOutcome } from '../keys/lifecycle/step-outcome.ts';
 import type { StepRun, StepTarget, StepWishes, StepWork } from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
@@ -137,7 +138,8 @@ async function take(
     const selectors = row.choose(entry, options.selector, work);
     const target = { entry, selectors };
     if (options.dryRun || (selectors.length === 0 && !isRevealing)) {
-      return nothingDone(run, row, target, work.policy);
+      const told = withStandIns(entry, await work.relays.of(domain));
+      return nothingDone(run, row, { ...target, entry: told }, work.policy);
     }
     const outcome: StepOutcome =
       selectors.length === 0

@@ -1,12 +1,13 @@
 import { type Clock, systemClock } from '../base/clock.ts';
 import { errorMessage, WaxsealError } from '../base/errors.ts';
 import { Turns } from '../base/turns.ts';
-import type { SigningKeyring, SigningKeys } from '../mail/signer.ts';
+import type { SigningKey, SigningKeyring, SigningKeys } from '../mail/signer.ts';
 import { ConnectedBackends } from './connected-backends.ts';
 import { buildKeyring, type Keyring, type KeyringOptions } from './keyring.ts';
 import type { KeyringSnapshot } from './keyring-store.ts';
 import { KeysError } from './keys-error.ts';
 import type { ManifestDomain } from './manifest.ts';
+import { StandInUses } from './stand-in-uses.ts';
 import { Freshness } from './store/freshness.ts';
 import { isUnchanged, type Merge, mergeShards, type Shards } from './store/merge-shards.ts';
 import { type OpenedStore, openStore } from './store/stores.ts';
@@ -58,6 +59,9 @@ export class KeyringHolder implements SigningKeyring {
   /** The highest generation that each shard ever had here. */
   readonly #seen = new Map<string, number>();
   readonly backends: ConnectedBackends;
+  /** When retiring keys signed here last. */
+  readonly standIns = new StandInUses();
+  readonly #clock: Clock;
   /** Domains that went while a part of the keyring was in trouble: they may stand there. */
   #vanished: readonly ManifestDomain[] = [];
   #inForce: InForce | undefined;
@@ -71,6 +75,7 @@ export class KeyringHolder implements SigningKeyring {
   constructor(options: KeyringHolderOptions) {
     const clock = options.clock ?? systemClock;
     this.#options = options;
+    this.#clock = clock;
     this.#opened = openStore(options, clock);
     this.#freshness = new Freshness(clock, options.maxStaleMs ?? MAX_STALE_MS);
     this.backends = new ConnectedBackends({ masterKey: 'must-exist', ...options });
@@ -106,6 +111,10 @@ export class KeyringHolder implements SigningKeyring {
     if (answer.kind !== 'keys') return answer;
     const reason = this.#freshness.faultOf(keyring.files.get(answer.domain));
     return reason === undefined ? answer : { kind: 'unusable', domain: answer.domain, reason };
+  }
+
+  signedInstead({ domain, selector }: SigningKey): void {
+    this.standIns.noteUse(domain, selector, this.#clock.wallMs());
   }
 
   /** Neither a bounce nor a message without signature: what the keyring says of it is not known. */
@@ -225,6 +234,7 @@ export class KeyringHolder implements SigningKeyring {
       if (number < this.#committed) return;
       this.#committed = number;
       this.#vanished = this.#goneWith(next.keyring.snapshot);
+      this.standIns.noteKeyring(this.#inForce?.keyring, this.#clock.wallMs()); // until now
       this.#inForce = next;
       for (const [name, { generation }] of next.shards) {
         this.#seen.set(name, Math.max(generation, this.#seen.get(name) ?? 0));

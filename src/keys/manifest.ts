@@ -42,6 +42,8 @@ export interface ManifestKey {
   readonly activatedAt: string | undefined;
   /** When its successor was activated; undefined unless retiring or later. */
   readonly retiringSince: string | undefined;
+  /** When a relay signed with it last in place of its successor, as far as a command has heard. */
+  readonly stoodInAt?: string | undefined;
   /** When its record was handed to a publisher, or to a person. */
   readonly publishedAt?: string | undefined;
   /** When its record was seen on all authoritative servers. */

@@ -28,6 +28,7 @@ const KEY_FIELDS = [
 const OPTIONAL_TIMES = [
   'activatedAt',
   'retiringSince',
+  'stoodInAt',
   'publishedAt',
   'verifiedAt',
   'settledAt',
@@ -126,6 +127,7 @@ function readKey(
   const times = {
     activatedAt: optionalTime('activatedAt'),
     retiringSince: optionalTime('retiringSince'),
+    stoodInAt: optionalTime('stoodInAt'),
     publishedAt: optionalTime('publishedAt'),
     verifiedAt: optionalTime('verifiedAt'),
     settledAt: optionalTime('settledAt'),

@@ -69,6 +69,8 @@ export interface SigningKeyring {
    * @param authorDomain domain of the header From, A-labels, lower case
    */
   keysFor(authorDomain: string): SigningKeys;
+  /** Hears that a key signed a message in place of another; see `substituteOf`. */
+  signedInstead?(key: SigningKey): void;
   /** A fault that holds for every domain (keyring unreadable); undefined when all is well. */
   readonly fault: string | undefined;
 }

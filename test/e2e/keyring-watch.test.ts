@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MailLab } from '../support/mail-lab.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { waitFor } from '../support/wait-for.ts';
 
+const DAY_MS = 86_400_000;
 const MESSAGE = Buffer.from(
   'From: author@signer.test\r\nTo: a@sink.test\r\nSubject: hello\r\n\r\nbody\r\n',
 );
@@ -75,6 +76,39 @@ describe('waxseal serve, while its keyring changes', function () {
     const [reload] = lab.waxseal.records.filter(({ event }) => event === 'reloaded');
     assert.equal(reload?.by, 'watch');
     assert.deepEqual(reload?.what, ['keyring']);
+  });
+
+  it('tells of a retiring key that signed in place of its successor, beyond its own end', async () => {
+    const { dir } = lab.waxseal;
+    assert.match(await client.send(...MAIL), /^250 /);
+    await waitFor('its record', () => selectors().length === 2);
+    const [ed25519 = '', rsa = ''] = selectors();
+    client.close();
+    await lab.waxseal.end();
+    await lab.waxseal.makeKeys('signer.test');
+    const file = join(dir, 'keys', 'private', 'signer.test', `${next(rsa)}.key`);
+    await rename(file, `${file}.away`);
+    lab.waxseal.records.length = 0;
+    await lab.waxseal.serve();
+    client = await RawClient.session(lab.waxseal.port);
+    assert.match(await client.send(...MAIL), /^250 /);
+    await waitFor('its record', () => selectors().length === 2);
+    assert.deepEqual(selectors(), [next(ed25519), rsa]);
+    client.close();
+    await lab.waxseal.end();
+    const endedMs = Date.now();
+    await rename(`${file}.away`, file);
+    // Three weeks later; nothing but the report tells of the mail of today.
+    const text = await readFile(manifest(), 'utf8');
+    const since = new Date(endedMs - 21 * DAY_MS).toISOString();
+    await writeFile(manifest(), text.replace(/(retiringSince: ).*/g, `$1${since}`));
+    const plan = await lab.waxseal.cli('keys', 'revoke', 'signer.test', '--dry-run');
+    const due = new RegExp(`signer\\.test: ${rsa}: would be done, not before (.*Z): `).exec(plan);
+    const stoodInMs = Date.parse(due?.[1] ?? '') - 8 * DAY_MS;
+    assert.ok(Math.abs(stoodInMs - endedMs) < 60_000, plan);
+    assert.match(plan, new RegExp(`${ed25519}: would be done: `), 'that one signed nothing more');
+    const status = await lab.waxseal.cli('keys', 'status', 'signer.test', '--no-dns');
+    assert.match(status, new RegExp(`revoke ${rsa}: .*a relay signed with ${rsa} until`));
   });
 
   it('stops using a revoked key though another manifest is broken, and says what is broken', async () => {

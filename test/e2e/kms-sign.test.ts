@@ -232,10 +232,10 @@ describe('waxseal serve with keys in KMS (kms-sign)', function () {
       await lab.restart();
       return { selector: key.selector, keyId: key.material?.arn?.split('/').at(-1) ?? '' };
     };
-    const complaints = async (selector: string) => {
-      const reports = await new FileReports(path.join(lab.mail.waxseal.dir, 'keys')).read();
-      return reports.flatMap(({ keys }) => keys.filter((one) => one.selector === selector));
-    };
+    const reports = async () =>
+      await new FileReports(path.join(lab.mail.waxseal.dir, 'keys')).read();
+    const complaints = async (selector: string) =>
+      (await reports()).flatMap(({ keys }) => keys.filter((one) => one.selector === selector));
 
     it('that one signs where the new one may not be used, and the report of the relay says so', async () => {
       const { selector, keyId } = await startRotated();
@@ -254,6 +254,7 @@ describe('waxseal serve with keys in KMS (kms-sign)', function () {
         await lab.send('signer.test');
         return (await lab.verdicts()).selectors[0] === selector;
       });
+      assert.match((await reports())[0]?.standIns?.[0]?.selector ?? '', /^kms-sign-r1$/);
       await waitFor('the report', async () => (await complaints(selector)).length === 0);
     });
 

@@ -104,9 +104,9 @@ async function probe(
   keys: readonly ManifestKey[],
 ): Promise<StepResult | undefined> {
   if (wishes.force) return undefined;
-  const { complaints } = await relays.of(domain);
+  const view = await relays.of(domain);
   for (const key of keys) {
-    if (complaints.get(key.selector)?.length === 0) continue; // relays tried it themselves
+    if (view.isUsable(key.selector)) continue; // a relay tried it itself
     const backend = await access.connect(key.backend, 'must-exist');
     const { selector, algorithm, publicKey, material } = key;
     try {

@@ -7,6 +7,7 @@ import { daysText } from './policy.ts';
 import { RotationWatch } from './rotation-watch.ts';
 import { wishState } from './rotation-wish.ts';
 import { runStep, STEP_ROWS } from './run-step.ts';
+import { noteStandIns } from './stand-in-times.ts';
 import type { StepOutcome, StepResult } from './step-outcome.ts';
 import { type StepWork, stepsNow } from './step-work.ts';
 
@@ -51,7 +52,7 @@ export async function advance(
   const course = new Course(work, !isStep);
   // Steps without waits take seconds, and the lease is taken away from the one that writes.
   const watch = isStep ? undefined : new RotationWatch(work.access, start);
-  let entry = await begin(work, start);
+  let entry = await noteStandIns(work, await begin(work, start));
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     const stopped = await watch?.stop();
     if (stopped !== undefined) {

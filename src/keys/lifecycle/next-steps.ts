@@ -5,6 +5,7 @@ import { freshSteps } from './fresh-steps.ts';
 import { activeKeys, familyOf, timeOf } from './key-changes.ts';
 import { RETIRE_HINT, type RotationPolicy, retireFault } from './policy.ts';
 import type { RotationWish } from './rotation-wish.ts';
+import type { StepResult } from './step-outcome.ts';
 
 /**
  * What is to be done for a domain, by the states of its keys:
@@ -85,10 +86,46 @@ export function nextSteps(
   return [...freshSteps(entry, policy, nowMs, facts), ...tail];
 }
 
-/** When the old key may be withdrawn, in milliseconds since the epoch. */
+/**
+ * When the old key may be withdrawn, in milliseconds since the epoch. A relay that signed with it
+ * later, as far as the entry tells, may have done so for `maxStale` after it said so last.
+ */
 export function revokeDueMs(key: ManifestKey, policy: RotationPolicy): number | undefined {
   const sinceMs = timeOf(key.retiringSince);
-  return sinceMs === undefined ? undefined : sinceMs + policy.maxStaleMs + policy.retireAfterMs;
+  if (sinceMs === undefined) return undefined;
+  const lastMs = Math.max(sinceMs, timeOf(key.stoodInAt) ?? 0);
+  return lastMs + policy.maxStaleMs + policy.retireAfterMs;
+}
+
+/** Did a relay sign with it after its successor was activated, as far as the entry tells? */
+function stoodIn({ retiringSince, stoodInAt }: ManifestKey): boolean {
+  return (timeOf(stoodInAt) ?? 0) > (timeOf(retiringSince) ?? 0);
+}
+
+/**
+ * What keeps the old key from being withdrawn now; undefined: nothing does.
+ *
+ * @param atMs as `revokeDueMs`
+ * @param standIn as `standInOf`: that moves `atMs` on, so there is no telling until when
+ */
+export function revokeWait(
+  key: ManifestKey,
+  atMs: number,
+  nowMs: number,
+  standIn: string | undefined,
+): Extract<StepResult, { kind: 'waiting' }> | undefined {
+  const isUnderWay = nowMs < atMs;
+  if (standIn !== undefined && (!isUnderWay || stoodIn(key))) {
+    return { kind: 'waiting', atMs: undefined, why: standIn };
+  }
+  return isUnderWay ? { kind: 'waiting', atMs, why: underWayText(key) } : undefined;
+}
+
+function underWayText(key: ManifestKey): string {
+  if (!stoodIn(key)) return 'mail signed with the old key is still under way';
+  const { selector, stoodInAt } = key;
+  const until = stoodInAt?.replace('T', ' ').replace(/\.\d+/, '');
+  return `a relay signed with ${selector} until ${until}, since it could not use the new key; that mail is still under way`;
 }
 
 /**
@@ -133,10 +170,8 @@ const TAIL_ROWS: Readonly<Partial<Record<KeyState, TailRow>>> = {
     }
     const atMs = revokeDueMs(key, policy);
     if (atMs === undefined) return [unknownTime(subject, key, 'retiringSince')];
-    const why = 'mail signed with the old key is still under way';
-    if (nowMs < atMs) return [{ ...subject, kind: 'waiting', atMs, why }];
-    if (standIn === undefined) return [{ ...subject, kind: 'due' }];
-    return [{ ...subject, kind: 'waiting', atMs: undefined, why: standIn }];
+    const wait = revokeWait(key, atMs, nowMs, standIn);
+    return [wait === undefined ? { ...subject, kind: 'due' } : { ...subject, ...wait }];
   },
   revoked: (key, policy, nowMs) => {
     const atMs = destroyDueMs(key, policy);

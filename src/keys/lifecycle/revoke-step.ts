@@ -5,23 +5,26 @@ import { lookAtKey, missingText, seenByServers } from './look-at-dns.ts';
 import { revokeDueMs, standInOf } from './next-steps.ts';
 import { refuseShortRetire } from './policy.ts';
 import { handOver, publish, stopOf } from './publish-step.ts';
+import { withStandIn } from './stand-in-times.ts';
 import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './step-work.ts';
 
 /**
  * retiring → revoked, never before `retireAfter` counted from the successor's activation and
- * `maxStale`, nor while a relay reports that it signs with it. The manifest comes first, so that no relay signs with the key any more when its
- * record becomes empty; then the record is withdrawn (see `withdrawStep`).
+ * `maxStale`, nor while a relay reports that it signs with it, nor for as long after that. The
+ * manifest comes first, so that no relay signs with the key any more when its record becomes empty;
+ * then the record is withdrawn (see `withdrawStep`).
  *
  * @throws KeysRefusal `key-retire-too-short`
  */
 export async function revokeStep(work: StepWork, target: StepTarget): Promise<StepRun> {
   const { access, policy } = work;
+  const view = await work.relays.of(target.entry.domain);
+  const { complaints } = view;
   const isRetiring = (key: ManifestKey) => {
     refuseShortRetire(policy, key.ttlS);
-    const dueMs = revokeDueMs(key, policy);
+    const dueMs = revokeDueMs(withStandIn(key, view), policy);
     return key.state === 'retiring' && dueMs !== undefined && access.clock.wallMs() >= dueMs;
   };
-  const { complaints } = await work.relays.of(target.entry.domain);
   const run = await underLeaseIn(work, target, isRetiring, async (held, keys) => {
     const [standIn] = keys.flatMap((key) => standInOf(held.entry, key, complaints) ?? []);
     if (standIn !== undefined) {

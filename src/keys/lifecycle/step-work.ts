@@ -8,6 +8,7 @@ import { type NextStep, nextSteps } from './next-steps.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { RelayIndex } from './relay-index.ts';
 import type { RotationWish } from './rotation-wish.ts';
+import { withStandIns } from './stand-in-times.ts';
 import type { StepResult } from './step-outcome.ts';
 
 /** What a command wants, as far as steps ask for it. */
@@ -90,10 +91,11 @@ export async function stepsNow(
 ): Promise<readonly NextStep[]> {
   const { wish, algorithms, force } = work.wishes;
   const { usableAtOnce, policy } = work;
-  const { complaints: relays } = await work.relays.of(entry.domain);
+  const view = await work.relays.of(entry.domain);
+  const relays = view.complaints;
   const fallBacks = keepsFallBacks(work);
   const facts = { wish, algorithms, relays, usableAtOnce, fallBacks, force };
-  const steps = nextSteps(entry, policy, work.access.clock.wallMs(), facts);
+  const steps = nextSteps(withStandIns(entry, view), policy, work.access.clock.wallMs(), facts);
   if (work.wishes.noDestroy !== true) return steps;
   return steps.filter(({ step, kind }) => step !== 'destroy' || kind !== 'due');
 }

@@ -18,8 +18,15 @@ export interface KeyringWatchParts {
 const JITTER = 0.1;
 /** A look that takes long is not repeated so often: at most this part of the time goes into looking. */
 const MAX_SHARE = 0.1;
-/** But this often it is, since a key may have been revoked: relays stop using it within five seconds. */
-const LONGEST_WAIT_MS = 3000;
+/**
+ * But no later than so, from the start of a look to the end of the next one: a change that comes
+ * just after the first has read is in force then. A key may have been revoked, and relays stop
+ * using it within five seconds; one of them is for new keys that have to be opened
+ * (`patient-opening.ts`).
+ */
+const REACH_MS = 4000;
+/** Looks that take so long that they cannot reach it have a pause of this part of their time. */
+const LEAST_PAUSE = 0.05;
 /** Keys that do not open are tried again after this time, twice as long each time, up to the last. */
 const FIRST_RETRY_MS = 5000;
 const LAST_RETRY_MS = 300_000;
@@ -38,7 +45,7 @@ export class KeyringWatch {
   }
 
   start(): void {
-    this.#next(this.#parts.intervalMs);
+    this.#next(this.#waitMs(0));
   }
 
   /** Resolves when no look is under way any more. */
@@ -59,20 +66,31 @@ export class KeyringWatch {
   }
 
   #next(waitMs: number): void {
-    const { clock, random = Math.random } = this.#parts;
     if (this.#stopped) return;
-    const jitter = 1 + JITTER * (2 * random() - 1);
-    this.#cancel = clock.after(waitMs * jitter, () => {
+    this.#cancel = this.#parts.clock.after(waitMs, () => {
       this.#look = this.#lookAndGoOn();
     });
   }
 
   async #lookAndGoOn(): Promise<void> {
-    const { clock, intervalMs } = this.#parts;
+    const { clock } = this.#parts;
     const startMs = clock.monotonicMs();
     await this.look();
-    const tookMs = clock.monotonicMs() - startMs;
-    this.#next(Math.max(intervalMs, Math.min(tookMs / MAX_SHARE, LONGEST_WAIT_MS)));
+    this.#next(this.#waitMs(clock.monotonicMs() - startMs));
+  }
+
+  /**
+   * From the end of a look to the next one. The interval counts from start to start, so that a slow
+   * store does not add to it; there are never two looks at the same time.
+   */
+  #waitMs(tookMs: number): number {
+    const { intervalMs, random = Math.random } = this.#parts;
+    const chance = random();
+    const periodMs = intervalMs * (1 + JITTER * (2 * chance - 1));
+    const sparingMs = tookMs / MAX_SHARE - tookMs;
+    const reachingMs = Math.max(REACH_MS - 2 * tookMs, 0) * (1 - JITTER * chance);
+    const leastMs = tookMs * LEAST_PAUSE;
+    return Math.max(periodMs - tookMs, Math.min(sparingMs, reachingMs), leastMs);
   }
 
   #isRetryDue(): boolean {

@@ -1,19 +1,18 @@
 import type { Clock } from '../../base/clock.ts';
-import { errorMessage, type WaxsealError } from '../../base/errors.ts';
+import type { WaxsealError } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
 import { Turns } from '../../base/turns.ts';
-import { isSameKey } from '../domain-entry.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringHolder } from '../keyring-holder.ts';
 import { KeysError } from '../keys-error.ts';
-import type { ManifestKey } from '../manifest.ts';
-import { probeSigner } from '../probe-signer.ts';
+import { KeyProbes } from './key-probes.ts';
 import {
   MAX_LISTED_KEYS,
   type RelayReport,
   type RelayReports,
   type ReportedKey,
 } from './relay-reports.ts';
+import { inheritStandIns, standInReport, tellsOfStandIns } from './stand-in-report.ts';
 
 export interface RelayReporterParts {
   readonly holder: KeyringHolder;
@@ -25,25 +24,16 @@ export interface RelayReporterParts {
   readonly version: string;
   /** Reports cannot be written; said once an hour at most. */
   readonly onTrouble: (error: WaxsealError) => void;
-}
-
-interface Probe {
-  readonly domain: string;
-  readonly key: ManifestKey;
-  /** Undefined: it can be used. */
-  readonly failure: string | undefined;
-  readonly nextMs: number;
-  readonly delayMs: number;
+  /** A key that stands by could be used, and cannot be used any more. */
+  readonly onLost?: (key: ReportedKey) => void;
+  /** For jitter, from 0 to 1; default `Math.random`. */
+  readonly random?: () => number;
 }
 
 /** Between two reports of the same, and two tries to write one. */
 export const HEARTBEAT_MS = 30_000;
 /** Heartbeats that may be lost before a report counts for nothing. */
 const GOOD_FOR_MS = 3 * HEARTBEAT_MS;
-const PROBES_AT_ONCE = 4;
-/** KMS permissions spread slowly: a probe that failed is repeated, twice as late each time. */
-const FIRST_RETRY_MS = 10_000;
-const LAST_RETRY_MS = 300_000;
 /** Between two complaints that reports cannot be written. */
 const TROUBLE_MS = 3_600_000;
 /** A relay that was killed leaves its report; nobody goes by one that is so old. */
@@ -51,6 +41,8 @@ const FORGOTTEN_MS = 7 * 86_400_000;
 /** One that is killed again and again leaves many: of a host, only the newest is kept for a week. */
 const SUCCEEDED_MS = 3_600_000;
 const PRUNE_MS = 3_600_000;
+/** Until when the report of a relay that ended is one of a relay that goes on. */
+const NEVER_AGAIN = new Date(0).toISOString();
 
 /**
  * Tries the keys that were never active, with this relay's credentials, and reports. Called after
@@ -59,7 +51,7 @@ const PRUNE_MS = 3_600_000;
 export class RelayReporter {
   readonly #parts: RelayReporterParts;
   readonly #startedAt: string;
-  readonly #probes = new Map<string, Probe>();
+  readonly #probes: KeyProbes;
   #written: { readonly text: string; readonly atMs: number } | undefined;
   /** When it was tried last, whatever came of it. */
   #triedMs: number | undefined;
@@ -73,6 +65,7 @@ export class RelayReporter {
 
   constructor(parts: RelayReporterParts) {
     this.#parts = parts;
+    this.#probes = new KeyProbes(parts);
     this.#startedAt = new Date(parts.clock.wallMs()).toISOString();
   }
 
@@ -94,11 +87,19 @@ export class RelayReporter {
     await this.#beat;
   }
 
-  /** Takes the report away: a relay that ended is not waited for. */
+  /**
+   * Takes the report away: a relay that ended is not waited for. What it says of retiring keys that
+   * signed here stays: mail of theirs is under way.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.settled();
-    await this.#parts.reports.remove(this.#parts.relay).catch(() => undefined);
+    const { reports, relay, clock } = this.#parts;
+    const state = this.#state();
+    const at = new Date(clock.wallMs()).toISOString();
+    const last = { ...state, keys: [], keysMore: 0, at, goodUntil: NEVER_AGAIN };
+    const ended = tellsOfStandIns(state) ? reports.write(last) : reports.remove(relay);
+    await ended.catch(() => undefined);
   }
 
   /** Thousands of probes, or a KMS that is slow, must not make this relay look as if it were gone. */
@@ -112,18 +113,8 @@ export class RelayReporter {
 
   async #run(): Promise<void> {
     await this.#write();
-    const { keyring } = this.#parts.holder;
-    if (keyring === undefined) return;
-    const fresh = [...keyring.snapshot.domains.values()].flatMap(({ domain, keys }) =>
-      keys.filter((key) => KEY_STATE_ROWS[key.state].fresh).map((key) => ({ domain, key })),
-    );
-    const names = new Set(fresh.map(({ domain, key }) => `${key.selector}._domainkey.${domain}`));
-    for (const name of this.#probes.keys()) if (!names.has(name)) this.#probes.delete(name);
-    const queue = fresh.values();
-    const probeNext = async () => {
-      for (const { domain, key } of queue) if (!this.#stopped) await this.#probe(domain, key);
-    };
-    await Promise.all(Array.from({ length: PROBES_AT_ONCE }, probeNext));
+    if (this.#parts.holder.keyring === undefined) return;
+    await this.#probes.run(() => this.#stopped);
     if (this.#stopped) return;
     await this.#write();
     await this.#prune();
@@ -142,34 +133,21 @@ export class RelayReporter {
       for (const { host, startedAt } of all) {
         if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
       }
-      for (const { relay, host, at, startedAt } of all) {
+      const old = all.filter(({ relay, host, at, startedAt }) => {
         const isSucceeded = startedAt < (newest.get(host) ?? '');
         const keptMs = isSucceeded ? SUCCEEDED_MS : FORGOTTEN_MS;
-        if (clock.wallMs() - Date.parse(at) > keptMs) await reports.remove(relay);
+        return relay !== this.#parts.relay && clock.wallMs() - Date.parse(at) > keptMs;
+      });
+      const inherited = old.filter((report) => inheritStandIns(this.#parts.holder, report));
+      this.#written = inherited.length > 0 ? undefined : this.#written;
+      await this.#write();
+      const isTaken = this.#troubleMs === undefined;
+      for (const report of old) {
+        if (isTaken || !inherited.includes(report)) await reports.remove(report.relay);
       }
     } catch (error) {
       if (!(error instanceof KeysError)) throw error; // another time
     }
-  }
-
-  async #probe(domain: string, key: ManifestKey): Promise<void> {
-    const { holder, clock } = this.#parts;
-    const name = `${key.selector}._domainkey.${domain}`;
-    const known = this.#probes.get(name);
-    const before = known !== undefined && isSameKey(known.key, key) ? known : undefined;
-    if (before !== undefined && before.failure === undefined) return;
-    if (before !== undefined && clock.monotonicMs() < before.nextMs) return;
-    const delayMs = Math.min(2 * (before?.delayMs ?? FIRST_RETRY_MS / 2), LAST_RETRY_MS);
-    const { selector, algorithm, publicKey, material } = key;
-    let failure: string | undefined;
-    try {
-      const backend = await holder.backends.get(key.backend);
-      await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
-    } catch (error) {
-      failure = printable(errorMessage(error), 200);
-    }
-    const nextMs = clock.monotonicMs() + delayMs;
-    this.#probes.set(name, { domain, key, failure, delayMs, nextMs });
   }
 
   /** One after the other, so that an older report never takes the place of a newer one. */
@@ -184,7 +162,7 @@ export class RelayReporter {
     const sinceMs = nowMs - (this.#triedMs ?? Number.NEGATIVE_INFINITY);
     if (isFailing && sinceMs < HEARTBEAT_MS) return;
     const state = this.#state();
-    const text = JSON.stringify(state);
+    const text = JSON.stringify(state, withoutTimes);
     if (this.#written?.text === text && nowMs - this.#written.atMs < HEARTBEAT_MS) return;
     this.#triedMs = nowMs;
     const wallMs = clock.wallMs();
@@ -205,8 +183,8 @@ export class RelayReporter {
   }
 
   #state(): Omit<RelayReport, 'at' | 'goodUntil'> {
-    const { holder, relay, host, version } = this.#parts;
-    const keys = [...this.#brokenKeys(), ...this.#troubledKeys(), ...this.#probedKeys()];
+    const { holder, relay, host, version, clock } = this.#parts;
+    const keys = [...this.#brokenKeys(), ...this.#troubledKeys(), ...this.#probes.results()];
     // The newest are about to be activated; older ones stand by.
     const usable = keys.filter((key) => key.usable).reverse();
     const listed = [...keys.filter((key) => !key.usable), ...usable].slice(0, MAX_LISTED_KEYS);
@@ -218,6 +196,7 @@ export class RelayReporter {
       generation: holder.confirmedGeneration,
       keys: listed,
       keysMore: keys.length - listed.length,
+      ...standInReport(holder, clock.wallMs()),
     };
   }
 
@@ -248,13 +227,9 @@ export class RelayReporter {
       }
     }
   }
+}
 
-  *#probedKeys(): Generator<ReportedKey> {
-    for (const { domain, key, failure: reason } of this.#probes.values()) {
-      const { selector } = key;
-      yield reason === undefined
-        ? { domain, selector, usable: true }
-        : { domain, selector, usable: false, reason };
-    }
-  }
+/** The times of keys that stand in change all the time; each heartbeat tells them. */
+function withoutTimes(name: string, value: unknown): unknown {
+  return name === 'at' || name === 'standInsMoreAt' ? undefined : value;
 }

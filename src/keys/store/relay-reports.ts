@@ -16,7 +16,7 @@ export interface RelayReport {
   readonly relay: string;
   /** When it was written: UTC, ISO 8601, as all times here. */
   readonly at: string;
-  /** The next one comes before; an older report is of a relay that is gone, or cut off. */
+  /** The next one comes before; an older report is of a relay that is gone, or cut off. Before `at`: it ended. */
   readonly goodUntil: string;
   readonly host: string;
   readonly version: string;
@@ -30,6 +30,17 @@ export interface RelayReport {
   readonly keys: readonly ReportedKey[];
   /** How many more there are than `keys` lists. */
   readonly keysMore: number;
+  /** Retiring keys that sign, or signed, in place of their successors. Older relays say nothing. */
+  readonly standIns?: readonly StandInReport[];
+  /** When those that `standIns` has no room for signed last; undefined: there are none. */
+  readonly standInsMoreAt?: string;
+}
+
+export interface StandInReport {
+  readonly domain: string;
+  readonly selector: string;
+  /** When it signed last, by the relay's clock; while it goes on, when the report was written. */
+  readonly at: string;
 }
 
 export interface ReportedKey {
@@ -52,6 +63,7 @@ export interface RelayReports {
 
 /** Keys that a report lists at most; with more, those that cannot be used come first. */
 export const MAX_LISTED_KEYS = 2000;
+export const MAX_LISTED_STAND_INS = 1000;
 const MAX_REPORT_BYTES = 900_000;
 const MAX_REASON_CHARACTERS = 200;
 /** Relays, and what killed ones left; a guard against a place that is none of ours. */
@@ -61,6 +73,11 @@ const READ_AT_ONCE = 16;
 /** Does the relay go on, as far as its report tells? */
 export function isAlive(report: RelayReport, wallMs: number): boolean {
   return Date.parse(report.goodUntil) >= wallMs;
+}
+
+/** The last report of a relay: it ended, and is not waited for. */
+export function isEnded({ at, goodUntil }: RelayReport): boolean {
+  return Date.parse(goodUntil) < Date.parse(at);
 }
 
 /**
@@ -216,7 +233,30 @@ function parsed(text: string): RelayReport | undefined {
     generation: count(value, 'generation'),
     keys: keys.slice(0, MAX_LISTED_KEYS).map(reportedKey),
     keysMore: count(value, 'keysMore') + Math.max(0, keys.length - MAX_LISTED_KEYS),
+    ...standInFields(value),
   };
+}
+
+function standInFields(value: unknown): Pick<RelayReport, 'standIns' | 'standInsMoreAt'> {
+  const listed = field(value, 'standIns');
+  if (!Array.isArray(listed)) return {};
+  const all = listed.map(standIn).filter(({ at }) => isTime(at));
+  const more = [
+    word(value, 'standInsMoreAt'),
+    ...all.slice(MAX_LISTED_STAND_INS).map(({ at }) => at),
+  ];
+  const moreAt = more.filter(isTime).sort().at(-1);
+  const standIns = all.slice(0, MAX_LISTED_STAND_INS);
+  return moreAt === undefined ? { standIns } : { standIns, standInsMoreAt: moreAt };
+}
+
+function standIn(value: unknown): StandInReport {
+  const domain = word(value, 'domain');
+  return { domain, selector: word(value, 'selector'), at: word(value, 'at') };
+}
+
+function isTime(text: string): boolean {
+  return !Number.isNaN(Date.parse(text));
 }
 
 function reportedKey(value: unknown): ReportedKey {

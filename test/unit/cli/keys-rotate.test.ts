@@ -5,7 +5,6 @@ import type { RotationSetting } from '../../../src/config/config.ts';
 import { recordName } from '../../../src/keys/key-name.ts';
 import { recordValue } from '../../../src/keys/key-record.ts';
 import { DAY_MS } from '../../../src/keys/lifecycle/policy.ts';
-import type { RelayReport } from '../../../src/keys/store/relay-reports.ts';
 import { habits, runKeys } from '../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../support/lifecycle-lab.ts';
 
@@ -293,73 +292,6 @@ describe('keys commands of a rotation', () => {
     const bad = await keys('test', 'example.com');
     assert.equal(bad.code, 1);
     assert.match(bad.out, /wx202611r1 \(active\): signs: .*it is disabled; DNS: .*absent/);
-  });
-
-  /** @param tried by selector, whether the relay can use the key */
-  function report(relay: string, tried: Readonly<Record<string, boolean>>): RelayReport {
-    const nowMs = lab.clock.wallMs();
-    const at = new Date(nowMs).toISOString();
-    return {
-      relay,
-      at,
-      goodUntil: new Date(nowMs + 90_000).toISOString(),
-      host: relay,
-      version: '1',
-      startedAt: at,
-      generation: 1,
-      keys: Object.entries(tried).map(([selector, usable]) => ({
-        domain: 'example.com',
-        selector,
-        usable,
-        reason: 'AccessDenied',
-      })),
-      keysMore: 0,
-    };
-  }
-  const BOTH = { wx202611r1: true, wx202611e1: true };
-
-  it('a relay that cannot use the new key holds the activation, and is named', async () => {
-    lab.reports = [report('relay-2', { ...BOTH, wx202611r1: false })];
-    const held = await keys('rotate', 'example.com', '--step');
-    assert.equal(held.code, 4);
-    assert.match(
-      held.out,
-      /activate .*: a relay cannot use the new keys yet: relay-2: wx202611r1 AccessDenied/,
-    );
-    lab.clock.advance(10_000);
-    lab.reports = [report('relay-2', BOTH)];
-    assert.equal((await keys('rotate', 'example.com', '--step')).code, 0);
-  });
-
-  describe('with one relay of two cut off from the keyring', () => {
-    const step = async () =>
-      await keys('rotate', 'example.com', '--step', '--backend', 'kms-sign', '--json');
-
-    beforeEach(async () => {
-      await step();
-      lab.reports = [report('relay-1', BOTH), report('relay-2', {})];
-      lab.clock.advance(10_000);
-      const { code, out } = await step();
-      assert.equal(code, 4);
-      assert.match(out, /not all relays report that they can use the keys/);
-      assert.deepEqual(lab.states(), { wx202611r1: 'verified', wx202611e1: 'verified' });
-    });
-
-    it('the activation waits until its last report is old', async () => {
-      lab.clock.advance(81_000);
-      lab.reports = [report('relay-1', BOTH), ...lab.reports.slice(1)];
-      assert.equal((await step()).code, 0);
-      assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'active' });
-    });
-
-    it('and for authLag at most, should it go on to report', async () => {
-      lab.clock.advance(289_000);
-      lab.reports = [report('relay-1', BOTH), report('relay-2', {})];
-      assert.equal((await step()).code, 4);
-      lab.clock.advance(1000);
-      assert.equal((await step()).code, 0);
-      assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'active' });
-    });
   });
 
   const mistakes: readonly (readonly string[])[] = [

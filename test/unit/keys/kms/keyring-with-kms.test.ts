@@ -6,6 +6,7 @@ import { type Keyring, loadKeyring } from '../../../../src/keys/keyring.ts';
 import { KeyringHolder } from '../../../../src/keys/keyring-holder.ts';
 import { Kms } from '../../../../src/keys/kms/kms.ts';
 import { FileKeyringStore } from '../../../../src/keys/store/file-store.ts';
+import { KeyProbes } from '../../../../src/keys/store/key-probes.ts';
 import {
   type KeyringPlace,
   makeKeyringPlace,
@@ -113,6 +114,32 @@ describe('keyring with keys in KMS', function () {
     assert.equal(holder.fault, undefined);
     await lab.server.region().listen();
     await waitFor('the new key', () => holder.keysFor('two.test').kind === 'keys');
+  });
+
+  it('a permission for a key that stands by is tried once a day, and seen to be lost', async () => {
+    const clock = new ManualClock(Date.parse('2026-11-21T09:00:00Z'));
+    await add('one.test', 'kms-sign');
+    await add('one.test', 'kms-sign', 'verified');
+    const options = { dir: place.dir, masterKeyFile: place.masterKeyFile, kms, clock };
+    const holder = new KeyringHolder(options);
+    assert.equal((await holder.reload()).kind, 'loaded');
+    const lost: string[] = [];
+    const probes = new KeyProbes({
+      ...{ holder, clock, random: () => 0.5 },
+      onLost: ({ selector }) => lost.push(selector),
+    });
+    const probed = async (hours: number) => {
+      clock.advance(hours * 3_600_000);
+      await probes.run(() => false);
+      return [...probes.results()].map(({ selector, usable }) => ({ selector, usable }));
+    };
+    assert.deepEqual(await probed(0), [{ selector: 's2', usable: true }]);
+    for (const _ of [1, 2, 3]) await probed(7);
+    assert.equal(kms.counts.calls.Sign, 1);
+    lab.server.conditions.push(() => false);
+    assert.deepEqual(await probed(3), [{ selector: 's2', usable: false }]);
+    assert.equal(kms.counts.calls.Sign, 2);
+    assert.deepEqual(lost, ['s2']);
   });
 
   it('a key that KMS is slow to open holds up no revocation, and signs when it is open', async () => {

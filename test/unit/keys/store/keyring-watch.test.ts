@@ -51,11 +51,6 @@ describe('a relay and its keyring', () => {
     await activateKeys(access, { domain, selectors: [], force: true }, new TxtTable());
   }
 
-  async function turnsUntil(condition: () => boolean): Promise<void> {
-    for (let turn = 0; turn < 100 && !condition(); turn += 1) await nextTurn();
-    assert.ok(condition());
-  }
-
   const manifest = () => path.join(place.dir, 'keyring.yaml');
   const selectors = (domain: string) => {
     const answer = holder.keysFor(domain);
@@ -153,18 +148,69 @@ describe('a relay and its keyring', () => {
     assert.deepEqual(selectors('b.example'), ['wx202611e1']);
   });
 
-  it('looks again within seconds, however long the last look took', async () => {
-    let looks = 0;
-    holder.refresh = async () => {
-      looks += 1;
-      clock.advance(30_000); // so long does the store take
-      return undefined;
-    };
-    watch.start();
-    clock.advance(2000);
-    await turnsUntil(() => clock.waiting === 1);
-    clock.advance(3000);
-    assert.equal(looks, 2);
+  describe('where a look takes long', () => {
+    /** When looks begin; each reads at its start, and what it read is in force when it ends. */
+    async function starts(tookMs: number, random: number): Promise<readonly number[]> {
+      const began: number[] = [];
+      let underWay = 0;
+      holder.refresh = async () => {
+        underWay += 1;
+        assert.equal(underWay, 1, 'never two at the same time');
+        began.push(clock.monotonicMs());
+        await new Promise<void>((resolve) => clock.after(tookMs, resolve));
+        underWay -= 1;
+        return undefined;
+      };
+      const onReload = () => {};
+      const other = new KeyringWatch({
+        ...{ holder, clock, intervalMs: 2000, onReload, random: () => random },
+      });
+      other.start();
+      while (began.length < 5) {
+        clock.advance(10);
+        await nextTurn();
+      }
+      const stopped = other.stop();
+      clock.advance(tookMs);
+      await stopped;
+      return began;
+    }
+
+    /** The longest time from a change, made just after a look read, to its being in force. */
+    async function latestMs(tookMs: number): Promise<number> {
+      const times: number[] = [];
+      for (const random of [0, 0.5, 0.999]) {
+        const began = await starts(tookMs, random);
+        times.push(...began.slice(1).map((startMs, index) => startMs - (began[index] ?? 0)));
+      }
+      return Math.max(...times) + tookMs;
+    }
+
+    for (const tookMs of [10, 100, 400, 500, 700, 1000, 1500, 1900, 2200, 2400]) {
+      it(`of ${tookMs} ms, a change is in force within five seconds`, async () => {
+        assert.ok((await latestMs(tookMs)) <= 5000);
+      });
+    }
+
+    for (const tookMs of [10, 500, 1000, 1500, 1700]) {
+      it(`of ${tookMs} ms, there is a second left for a service that opens new keys`, async () => {
+        assert.ok((await latestMs(tookMs)) <= 4000);
+      });
+    }
+
+    for (const tookMs of [4000, 30_000]) {
+      it(`of ${tookMs} ms, a change takes two looks and little more`, async () => {
+        assert.ok((await latestMs(tookMs)) <= 2.1 * tookMs);
+      });
+    }
+
+    it('does not shorten the pause where looks are quick', async () => {
+      const began = await starts(50, 0.5);
+      assert.deepEqual(
+        began.map((ms) => ms - (began[0] ?? 0)),
+        [0, 2000, 4000, 6000, 8000],
+      );
+    });
   });
 
   describe('cut off from it', () => {

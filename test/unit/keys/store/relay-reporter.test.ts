@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { activateKeys } from '../../../../src/keys/activate-keys.ts';
 import { type KeyringAccess, keyringAccess } from '../../../../src/keys/keyring-access.ts';
@@ -10,6 +10,7 @@ import {
   FileReports,
   isAlive,
   type RelayReport,
+  type ReportedKey,
 } from '../../../../src/keys/store/relay-reports.ts';
 import {
   addKeys,
@@ -28,9 +29,14 @@ describe('relay reports', () => {
   let holder: KeyringHolder;
   let reporter: RelayReporter;
   const troubles: string[] = [];
+  const lost: ReportedKey[] = [];
+  /** What chance gives, in turn; then the middle. */
+  let chances: number[] = [];
 
   beforeEach(async () => {
     troubles.length = 0;
+    lost.length = 0;
+    chances = [];
     place = await makeKeyringPlace();
     clock = new ManualClock(Date.parse('2026-11-21T09:00:00Z'));
     access = keyringAccess(place, clock);
@@ -45,7 +51,9 @@ describe('relay reports', () => {
       relay: 'relay-1',
       host: 'host',
       version: '0.1.0',
+      random: () => chances.shift() ?? 0.5,
       onTrouble: ({ message }) => troubles.push(message),
+      onLost: (key) => lost.push(key),
     });
   });
   afterEach(async () => {
@@ -87,6 +95,79 @@ describe('relay reports', () => {
     assert.equal(canUse(await look(), KEY), 'no');
     clock.advance(10_000);
     assert.equal(canUse(await look(), KEY), 'yes');
+  });
+
+  describe('of a key that stands by for long', () => {
+    const DAY_MS = 86_400_000;
+
+    beforeEach(async () => {
+      await addKeys(access, 'a.example');
+      await rename(keyFile(), `${keyFile()}.kept`);
+      await copyFile(`${keyFile()}.kept`, keyFile());
+      assert.equal(canUse(await look(), KEY), 'yes');
+      await rm(keyFile());
+    });
+
+    it('tell within a day and six hours that it cannot be used any more, and say so once', async () => {
+      clock.advance(0.7 * DAY_MS);
+      assert.equal(canUse(await look(), KEY), 'yes', 'each trial may cost a call');
+      clock.advance(0.3 * DAY_MS);
+      assert.equal(canUse(await look(), KEY), 'no');
+      assert.deepEqual(
+        lost.map(({ domain, selector }) => ({ domain, selector })),
+        [KEY],
+      );
+      assert.match(lost[0]?.reason ?? '', /does not exist/);
+      for (let n = 0; n < 3; n += 1) {
+        clock.advance(DAY_MS);
+        assert.equal(canUse(await look(), KEY), 'no');
+      }
+      assert.equal(lost.length, 1);
+    });
+
+    it('tell soon that it can be used again', async () => {
+      clock.advance(DAY_MS);
+      assert.equal(canUse(await look(), KEY), 'no');
+      await rename(`${keyFile()}.kept`, keyFile());
+      clock.advance(10_000);
+      assert.equal(canUse(await look(), KEY), 'yes');
+      await rm(keyFile());
+      clock.advance(DAY_MS);
+      await look();
+      assert.equal(lost.length, 2);
+    });
+
+    it('are made anew at once when the keyring says something else of it', async () => {
+      await access.store.change(async (current) => {
+        const entry = current.domains.get(KEY.domain);
+        assert.ok(entry !== undefined);
+        const keys = entry.keys.map((key) =>
+          key.selector === KEY.selector ? { ...key, material: { kept: 'elsewhere' } } : key,
+        );
+        return { domain: { ...entry, keys }, result: undefined };
+      });
+      assert.equal(canUse(await look(), KEY), 'no');
+    });
+  });
+
+  it('tell of trials at different times, so that not all are repeated at once', async () => {
+    for (const _ of [1, 2, 3]) await addKeys(access, 'a.example');
+    chances = [0, 0.5, 0.99];
+    await look();
+    const { backends } = holder;
+    const connected = await backends.get('file');
+    let asked = 0;
+    backends.get = async () => {
+      asked += 1;
+      return connected;
+    };
+    const counts: number[] = [];
+    for (const hours of [17, 2, 6, 6]) {
+      clock.advance(hours * 3_600_000);
+      await look();
+      counts.push(asked);
+    }
+    assert.deepEqual(counts, [0, 1, 2, 3]);
   });
 
   it('claim no generation of which a part was not taken', async () => {
