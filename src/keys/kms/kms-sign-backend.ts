@@ -9,6 +9,7 @@ import type {
   StoredKey,
 } from '../backend.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
+import type { KeyMaterial } from '../manifest.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
 import { destroyKmsKey, disableKmsKey, type KmsPlace, restoreKmsKey } from './end-kms-key.ts';
 import type { Kms } from './kms.ts';
@@ -29,7 +30,7 @@ import { makeKmsKey } from './make-kms-key.ts';
 export const kmsSignBackend: BackendRow = {
   fallBack: 'kms-envelope',
   inAws: true,
-  regional: true,
+  regionsOf: (material) => regionsIn(material),
   connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),
 };
 
@@ -131,8 +132,13 @@ function placeOf(kms: Kms, { material }: StoredKey): KmsPlace | undefined {
   const arn = material?.arn ?? '';
   const parsed = parseKmsArn(arn);
   if (parsed === undefined) return undefined;
-  const replicas = material?.regions?.split(',') ?? [parsed.region];
-  return { arn, home: parsed.region, regions: kms.regionsOf(arn, replicas) };
+  return { arn, home: parsed.region, regions: kms.regionsOf(arn, regionsIn(material)) };
+}
+
+function regionsIn(material: KeyMaterial | undefined): readonly string[] {
+  const parsed = parseKmsArn(material?.arn ?? '');
+  if (parsed === undefined) return [];
+  return material?.regions?.split(',') ?? [parsed.region];
 }
 
 function unusable(reason: string): OpenedKey {

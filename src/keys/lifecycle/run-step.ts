@@ -6,6 +6,7 @@ import { activateStep } from './activate-step.ts';
 import { createKeysOf } from './create-step.ts';
 import { destroyStep } from './destroy-step.ts';
 import { isLeaseLost } from './leased-domain.ts';
+import { regionNotes } from './new-key-regions.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { publishStep } from './publish-step.ts';
 import { revokeStep, withdrawStep } from './revoke-step.ts';
@@ -94,7 +95,9 @@ async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRu
     return steps.find(({ step, kind }) => step === 'create' && kind === 'due')?.algorithms ?? [];
   });
   const kind = created.added.length > 0 ? 'done' : 'overtaken';
-  return { entry: created.entry, result: { kind }, notes: created.warnings };
+  const isChosen = wishes.regions !== undefined;
+  const regions = isChosen ? [] : regionNotes(created.added, work.configuredRegions ?? []);
+  return { entry: created.entry, result: { kind }, notes: [...created.warnings, ...regions] };
 }
 
 function newSelectors(before: ManifestDomain, after: ManifestDomain): readonly string[] {
