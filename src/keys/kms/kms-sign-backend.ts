@@ -17,7 +17,7 @@ import { parseKmsArn } from './kms-arn.ts';
 import { creatableAlgorithm, keyName, kmsAlgorithmOf, kmsOf } from './kms-identity.ts';
 import { describeKmsKey, newKmsPublicKey } from './kms-keys.ts';
 import { kmsSigner } from './kms-signer.ts';
-import { taggedKeys } from './kms-tags.ts';
+import { taggedKeys, tagsHidden } from './kms-tags.ts';
 import { makeKmsKey } from './make-kms-key.ts';
 
 /**
@@ -108,7 +108,11 @@ class KmsSignBackend implements KeyBackend {
     const listed = new Set(known.map((key) => parseKmsArn(key.material?.arn ?? '')?.keyId));
     const orphans: OrphanKey[] = [];
     for (const region of await this.#kms.regions()) {
-      for (const { arn, domain, selector, intent } of await taggedKeys(this.#kms, region)) {
+      const { ours, isBlind } = await taggedKeys(this.#kms, region);
+      if (isBlind) {
+        throw tagsHidden(region, 'ListResourceTags', 'nobody can say which keys are ours');
+      }
+      for (const { arn, domain, selector, intent } of ours) {
         const { keyId } = parseKmsArn(arn) ?? {};
         if (keyId === undefined || listed.has(keyId)) continue;
         listed.add(keyId); // its replicas are no further orphans
