@@ -32,6 +32,7 @@ process.exitCode = await runCli({
   stderr,
   exit: (code) => process.exit(code),
   isTty: process.stdout.isTTY === true,
+  windowSize: () => ({ columns: process.stdout.columns, rows: process.stdout.rows }),
   // A getter in Node opens standard input; a command that does not read it must not do so.
   input: {
     get isTty() {

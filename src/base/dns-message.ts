@@ -1,5 +1,6 @@
 import { decode, encode, type Packet, RECURSION_DESIRED, type ResourceRecord } from 'dns-packet';
 import { normalizeName } from './dns-name.ts';
+import { canonicalAddress } from './ip-text.ts';
 
 /**
  * DNS messages (RFC 1035 section 4) as the resolver sees them. This file is the border to
@@ -33,7 +34,7 @@ export interface SoaData {
 export interface RecordData {
   /** Dotted IPv4 address. */
   readonly A: string;
-  /** IPv6 address in text form. */
+  /** IPv6 address, written as RFC 5952 has it. */
   readonly AAAA: string;
   readonly MX: MxData;
   /** The character-strings, each apart, in order. */
@@ -211,8 +212,9 @@ function toRecord(record: ResourceRecord): DnsRecord | undefined {
   const owner = { name: normalizeName(record.name), ttlS: ttl > 0x7fffffff ? 0 : ttl };
   switch (record.type) {
     case 'A':
+      return { type: 'A', ...owner, data: asText(data) };
     case 'AAAA':
-      return { type: record.type, ...owner, data: asText(data) };
+      return { type: 'AAAA', ...owner, data: canonicalAddress(asText(data)) };
     case 'CNAME':
     case 'NS':
       return { type: record.type, ...owner, data: normalizeName(asText(data)) };

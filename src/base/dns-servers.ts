@@ -3,6 +3,7 @@ import { isReferral } from './dns-answer.ts';
 import type { DnsReply, Question } from './dns-message.ts';
 import { type DnsServer, type ExchangeLimits, exchange } from './dns-transport.ts';
 import { WaxsealError } from './errors.ts';
+import { canonicalAddress } from './ip-text.ts';
 
 const DNS_PORT = 53;
 const WITH_PORT = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/;
@@ -39,7 +40,7 @@ export function parseDnsServer(text: string): DnsServer {
       hint: 'write 192.0.2.53, 192.0.2.53:5353, 2001:db8::53 or [2001:db8::53]:5353',
     });
   }
-  return { address, port };
+  return { address: canonicalAddress(address), port };
 }
 
 export interface ServerListOptions extends ExchangeLimits {

@@ -12,6 +12,8 @@ export interface CliContext<Settings = unknown> {
   readonly stderr: (text: string) => void;
   /** True when standard output is a terminal: colours and progress lines are allowed. */
   readonly isTty: boolean;
+  /** The window of that terminal now; undefined, or zeros: it does not tell. */
+  readonly windowSize?: (() => WindowSize | undefined) | undefined;
   /**
    * Reads and checks the configuration (file, environment, `--config`); the same one each time.
    *
@@ -20,4 +22,10 @@ export interface CliContext<Settings = unknown> {
   loadConfig(): Promise<Settings>;
   /** Sets the exit code of the process; see `exit-codes.ts`. The last call counts. */
   setExitCode(code: number): void;
+}
+
+/** In characters. */
+export interface WindowSize {
+  readonly columns: number;
+  readonly rows: number;
 }

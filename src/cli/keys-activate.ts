@@ -1,13 +1,8 @@
-import {
-  activateKeys,
-  chooseForActivation,
-  refuseEd25519Alone,
-  withActive,
-} from '../keys/activate-keys.ts';
+import { chooseForActivation, refuseEd25519Alone, withActive } from '../keys/activate-keys.ts';
 import { isFallBack } from '../keys/fall-back.ts';
 import { KEY_STATE_ROWS } from '../keys/key-state.ts';
+import { activateAtOnce } from '../keys/lifecycle/activate-at-once.ts';
 import { activateByHand } from '../keys/lifecycle/activate-by-hand.ts';
-import { leasedCommit } from '../keys/lifecycle/leased-commit.ts';
 import { lookAtKey, missingText } from '../keys/lifecycle/look-at-dns.ts';
 import { keepsFallBacks, type StepRun } from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
@@ -24,7 +19,12 @@ import {
   noteIgnored,
   refuseIgnoredWithoutReason,
 } from './keys-ignore-server.ts';
-import { entryOf, type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
+import {
+  entryOf,
+  type LifecycleRun,
+  reasonArgument,
+  runLifecycleCommand,
+} from './keys-lifecycle.ts';
 import { exitCodeOf, outcomeJson, writeOutcome } from './keys-step-report.ts';
 
 const HELP = `
@@ -37,6 +37,9 @@ to write need not be published first: "create" has shown the record.
 The active key of the same kind becomes "retiring": leave its DNS record in place, since mail that it signed
 is still under way. Relays take the change over within seconds (keys.watchMs). To go back:
 waxseal keys rollback DOMAIN --reason TEXT
+
+--force activates whatever DNS shows, and does not wait for relays; it says what each server said, and the
+journal keeps that and the --reason. The key must be able to sign here all the same.
 
 Exit codes: 0 done (or active already), 1 failed, 2 wrong command line or configuration,
 3 refused or left to you (the message says what to do), 4 waiting: not seen in DNS yet, or not due
@@ -59,8 +62,13 @@ export const addKeysActivate: AddKeysCommand = (parent, context, parts) => {
     .description('Lets new keys of a domain sign, after checking that nothing speaks against it.')
     .argument('<domain>', 'the domain of the keys', domainArgument)
     .option('--selector <name>', 'this key only; may be repeated', selectorsArgument, [])
-    .option('--force', 'even if DNS does not show the record: receivers may reject mail', false);
-  addIgnoreServer(command, false);
+    .option('--force', 'even if DNS does not show the record: receivers may reject mail', false)
+    .option(
+      '--reason <text>',
+      'why it is forced, or a server ignored; for the journal',
+      reasonArgument,
+    );
+  addIgnoreServer(command, true);
   command
     .option('--dry-run', 'look at DNS, and write nothing', false)
     .option('--json', 'print JSON', false)
@@ -96,10 +104,8 @@ async function activate(
   if (!options.force) refuseEd25519Alone(withActive(entry, keys, run.access.clock.wallMs()));
   if (options.dryRun) return await look(run, entry, keys, options);
   await noteIgnored(run.access, domain, options);
-  const step =
-    keys.every(isFresh) && !options.force
-      ? await activateByHand(work, entry, selectors)
-      : await activateAtOnce(run, entry, { ...options, selector: selectors });
+  const take = options.force ? activateAtOnce : activateByHand;
+  const step = await take(work, entry, selectors);
   const outcome = { domain, step: 'activate' as const, selectors, ...step };
   const retiring = newlyRetiring(entry, step.entry);
   if (run.json) run.context.stdout(jsonText({ ...outcomeJson(outcome), retiring }));
@@ -109,34 +115,6 @@ async function activate(
     writeAfterwards(run, domain, step, retiring);
   }
   return exitCodeOf([step.result]);
-}
-
-/** By force, or a key that comes back: what resolvers say is enough, or does not count. */
-async function activateAtOnce(
-  run: LifecycleRun,
-  entry: ManifestDomain,
-  { selector: selectors, force }: ActivateOptions,
-): Promise<StepRun> {
-  const { domain } = entry;
-  const lookup = run.parts.openLookup(run.settings);
-  try {
-    const request = { domain, selectors, force };
-    const activation = await activateKeys(run.access, request, lookup, leasedCommit(run.access));
-    const after = (await run.access.store.read()).domains.get(domain) ?? entry;
-    const checks = activation.kind === 'unchanged' ? [] : activation.checks;
-    const whys = checks.flatMap(({ name, reasons }) => reasons.map((why) => `${name}: ${why}`));
-    const warnings = checks.flatMap(({ name, warnings: texts }) =>
-      texts.map((text) => `${name}: ${text}`),
-    );
-    if (activation.kind !== 'not-seen') {
-      return { entry: after, result: { kind: 'done' }, notes: [...warnings, ...whys] };
-    }
-    const action = `put the record back as "waxseal keys export-dns ${domain}" prints it`;
-    const result = { kind: 'operator', why: whys.join('; '), action } as const;
-    return { entry: after, result, notes: warnings };
-  } finally {
-    lookup.close();
-  }
 }
 
 function isFresh({ state }: ManifestKey): boolean {

@@ -1,15 +1,9 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
-import { BACKENDS } from '../keys/backends.ts';
 import { BY_HAND } from '../keys/dns/publisher.ts';
 import { settingFor } from '../keys/dns/publisher-settings.ts';
 import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyAlgorithm } from '../keys/key-algorithm.ts';
-import { KeysRefusal } from '../keys/keys-error.ts';
-import {
-  type CreatedKeys,
-  type CreateOptions,
-  createKeysOf,
-} from '../keys/lifecycle/create-step.ts';
+import { type CreatedKeys, createKeysOf } from '../keys/lifecycle/create-step.ts';
 import { createOptions } from '../keys/lifecycle/step-work.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
@@ -20,6 +14,7 @@ import {
   writeWarnings,
 } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
+import { addRegions, refuseRegions } from './keys-regions.ts';
 import {
   type DnsRecordText,
   dnsRecords,
@@ -70,9 +65,8 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
       new Option('--backend <name>', 'where the private key is; default: as the last key').choices(
         BACKEND_NAMES,
       ),
-    )
-    .option('--regions <list>', 'Regions of the key, the first is the primary', regionsArgument)
-    .option('--dry-run', 'say what would be made, and make nothing', false);
+    );
+  addRegions(command).option('--dry-run', 'say what would be made, and make nothing', false);
   addEntryOptions(command)
     .addHelpText('after', HELP)
     .action(async (domain: string, options: CreateKeysOptions) => {
@@ -90,11 +84,7 @@ async function create(
   const before = run.snapshot.domains.get(domain);
   const backend = options.backend ?? before?.keys.at(-1)?.backend ?? 'file';
   const { subdomains, ttl: ttlS, regions } = options;
-  if (regions !== undefined && BACKENDS[backend].regional !== true) {
-    throw new KeysRefusal('key-no-regions', `the back end ${backend} has no Regions`, {
-      hint: 'leave --regions out, or name another back end with --backend',
-    });
-  }
+  if (regions !== undefined) refuseRegions(backend);
   const algorithms = (options.algorithm ?? DEFAULT_ALGORITHMS).map((row) => row.name);
   if (options.dryRun) {
     const plan = { domain, algorithms, backend, regions, outcome: 'planned' };
@@ -103,12 +93,9 @@ async function create(
     run.context.stdout(run.json ? jsonText(plan) : text);
     return EXIT.ok;
   }
-  const work = run.work(domain, { backend, subdomains, ttlS });
+  const work = run.work(domain, { backend, subdomains, ttlS, regions });
   const entry = before ?? { domain, subdomains: false, keys: [] };
-  const wishes: CreateOptions = {
-    ...createOptions(work, entry),
-    ...(regions === undefined ? {} : { backendOptions: { regions } }),
-  };
+  const wishes = createOptions(work, entry);
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
   return reportCreated(run, created);
 }
@@ -154,11 +141,4 @@ export function algorithmArgument(
   if (named.length > 0) return [...others, ...named];
   const known = KEY_ALGORITHMS.map((algorithm) => algorithm.name).join(', ');
   throw new InvalidArgumentError(`It must be one of ${known}, both.`);
-}
-
-/** Argument parser for a list of Regions. */
-function regionsArgument(text: string): readonly string[] {
-  const regions = text.split(',').map((region) => region.trim());
-  if (regions.every((region) => /^[a-z]{2}(-[a-z0-9]+){1,4}$/.test(region))) return regions;
-  throw new InvalidArgumentError('It must be a list like eu-central-1,eu-west-1.');
 }

@@ -104,6 +104,7 @@ async function lifecycleRun(
     wishes: { ...NO_WISHES, ...wishes },
     usableAtOnce,
     relays,
+    configuredRegions: run.settings.kms?.regions ?? [],
     fallBacks: run.settings.kms?.fallback === true,
     isShared,
   });

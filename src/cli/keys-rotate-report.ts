@@ -14,6 +14,7 @@ export interface RotateOptions extends IgnoreServerOptions {
   readonly again: boolean;
   readonly algorithm?: readonly KeyAlgorithm[];
   readonly backend?: BackendName;
+  readonly regions?: readonly string[];
   readonly ttl?: number;
   readonly force: boolean;
   /** False: `--no-destroy`. */
@@ -31,10 +32,11 @@ const POLL_MS = 15_000;
 
 /** What the options say of new keys. */
 export function rotateWishes(options: RotateOptions): Partial<StepWishes> {
-  const { algorithm, backend, ttl, force, destroy } = options;
+  const { algorithm, backend, regions, ttl, force, destroy } = options;
   return {
     algorithms: (algorithm ?? []).map((row) => row.name),
     backend,
+    regions,
     force,
     noDestroy: !destroy,
     seen: ignoredServers(options),

@@ -1,11 +1,17 @@
 import { Option } from 'commander';
 import { BACKEND_NAMES } from '../keys/backend-names.ts';
+import { BACKENDS } from '../keys/backends.ts';
 import { isFallBack } from '../keys/fall-back.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
 import { advance } from '../keys/lifecycle/advance.ts';
 import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
 import { familyOf } from '../keys/lifecycle/key-changes.ts';
-import { keepsFallBacks, type StepWork, stepsNow } from '../keys/lifecycle/step-work.ts';
+import {
+  createOptions,
+  keepsFallBacks,
+  type StepWork,
+  stepsNow,
+} from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, domainArgument, jsonText, ttlArgument } from './keys-command.ts';
@@ -17,6 +23,7 @@ import {
   type LifecycleRun,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
+import { addRegions, refuseRegions } from './keys-regions.ts';
 import { rotateDue } from './keys-rotate-due.ts';
 import {
   advanceCode,
@@ -43,6 +50,9 @@ keys. Twenty at once do the work once.
 steps that are due for old keys: revoke and destroy. The oldest go first. One domain goes alone, as a
 canary; the others only after one has gone well. --max spreads the work over several runs.
 
+New keys in KMS are in the Regions of the keys that they succeed, as far as kms.regions still has them;
+--regions names others. With --due it is for all new keys whose back end has Regions.
+
 --no-destroy is for jobs whose role may not delete keys in KMS; without it such a key is told of in each run.
 --ignore-server ADDRESS leaves out a name server that is known to be broken, with --reason for the journal.
 
@@ -66,7 +76,8 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
     .option('--algorithm <name>', 'for new keys; default: as now', algorithmArgument)
     .addOption(
       new Option('--backend <name>', 'for new keys; default: as now').choices(BACKEND_NAMES),
-    )
+    );
+  addRegions(rotating)
     .option('--ttl <seconds>', 'TTL of new records; default: as now', ttlArgument)
     .option(
       '--force',
@@ -123,14 +134,23 @@ function refuseOtherKeys(work: StepWork, entry: ManifestDomain, options: RotateO
   const other = [...nextSet(entry, standsIn).values()].find((key) => {
     const wanted = asked.find(({ family }) => family === familyOf(key));
     const isOther = wanted !== undefined && wanted.name !== key.algorithm;
-    return isOther || (options.backend ?? key.backend) !== key.backend;
+    const isElsewhere = options.regions !== undefined && !isIn(key, options.regions);
+    return isOther || isElsewhere || (options.backend ?? key.backend) !== key.backend;
   });
   if (other === undefined) return;
-  const { selector, algorithm, backend } = other;
-  const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}, and not what is asked for`;
+  const { selector, algorithm, backend, material } = other;
+  const regions = BACKENDS[backend].regionsOf?.(material) ?? [];
+  const where = regions.length === 0 ? '' : ` in ${regions.join(', ')}`;
+  const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}${where}, and not what is asked for`;
   throw new KeysRefusal('key-choice', message, {
-    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm and --backend it is gone on with`,
+    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm, --backend and --regions it is gone on with`,
   });
+}
+
+/** True also where the back end has no Regions: that is told elsewhere. */
+function isIn({ backend, material }: ManifestKey, regions: readonly string[]): boolean {
+  const its = BACKENDS[backend].regionsOf?.(material) ?? regions;
+  return its[0] === regions[0] && its.toSorted().join() === regions.toSorted().join();
 }
 
 async function rotateOne(
@@ -144,6 +164,7 @@ async function rotateOne(
     ...rotateWishes(options),
     wish: { kind: 'asked', sinceMs, again: options.again },
   });
+  if (options.regions !== undefined) refuseRegions(createOptions(work, entry).backend);
   if (options.dryRun) {
     const steps = await stepsNow(work, entry);
     if (run.json) run.context.stdout(jsonText({ domain, next: steps.map(nextJson) }));

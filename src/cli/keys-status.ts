@@ -15,15 +15,20 @@ import {
   type LifecycleRun,
   runLifecycleCommand,
 } from './keys-lifecycle.ts';
-import { nextJson, nextTexts } from './keys-step-report.ts';
+import { nextJson, nextTexts, timeText } from './keys-step-report.ts';
 import { shownKey } from './keys-text.ts';
+import { LiveScreen } from './live-screen.ts';
 
 const HELP = `
 For each key: since when it is in use, what every authoritative server says of its record now, and under each
 domain what comes next and when. Rows are written as they come; for many domains --no-dns is much faster.
 With --json each domain is one object on one line.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 the domain is not in the keyring
+--watch redraws the window, and asks for no more domains than fit into it; where the output is no terminal, one
+table follows the other. Ctrl-C ends it.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or configuration, 3 the domain is not in the keyring,
+130 ended by Ctrl-C
 `;
 
 interface StatusOptions {
@@ -52,18 +57,41 @@ export const addKeysStatus: AddKeysCommand = (parent, context, parts) => {
     .action(async (domain: string | undefined, options: StatusOptions) => {
       const named = { json: options.json, command: 'keys status', readOnly: true };
       await runLifecycleCommand(context, parts, named, async (run) => {
-        for (let current = run; ; ) {
-          const code = await status(current, domain, options);
-          if (options.watch === undefined) return code;
-          const { watch } = options;
-          await run.access.sleep(watch === true ? DEFAULT_WATCH_MS : Math.max(1000, watch));
-          if (run.access.interruption?.signal.aborted === true) return code;
-          if (context.isTty) context.stdout('\u001b[H\u001b[2J'); // home, and clear
-          current = { ...run, snapshot: await run.access.store.read() };
-        }
+        if (options.watch !== undefined) return await watch(run, domain, options);
+        const tell = (text: string) => context.stderr(`${text}\n`);
+        for await (const text of statusTexts(run, domain, options, tell)) context.stdout(text);
+        return EXIT.ok;
       });
     });
 };
+
+/** On a terminal the window is drawn anew each time; elsewhere one table follows the other. */
+async function watch(
+  run: LifecycleRun,
+  domain: string | undefined,
+  options: StatusOptions,
+): Promise<ExitCode> {
+  const { access, context } = run;
+  const screen = context.isTty && !options.json ? new LiveScreen(context) : undefined;
+  const everyMs =
+    typeof options.watch === 'number' ? Math.max(1000, options.watch) : DEFAULT_WATCH_MS;
+  screen?.draw(['asking the name servers …']);
+  for (let current = run; ; ) {
+    const lines = [`every ${daysText(everyMs)}, until Ctrl-C; ${timeText(access.clock.wallMs())}`];
+    const tell = (text: string) =>
+      screen === undefined ? context.stderr(`${text}\n`) : lines.push(text);
+    for await (const text of statusTexts(current, domain, options, tell)) {
+      if (screen === undefined) context.stdout(text);
+      else lines.push(...text.trimEnd().split('\n'));
+      // What would not be seen need not be asked for.
+      if (screen?.isFilledBy(lines) === true) break;
+    }
+    screen?.draw(lines);
+    await access.sleep(everyMs);
+    if (access.interruption?.signal.aborted === true) return EXIT.ok;
+    current = { ...run, snapshot: await access.store.read() };
+  }
+}
 
 interface DomainStatus {
   readonly entry: ManifestDomain;
@@ -78,11 +106,13 @@ interface KeyStatus {
   readonly complaints: readonly string[];
 }
 
-async function status(
+/** One text for the heading, and one for each domain, as they come. @param tell that there is none */
+async function* statusTexts(
   run: LifecycleRun,
   domain: string | undefined,
   options: StatusOptions,
-): Promise<ExitCode> {
+  tell: (text: string) => void,
+): AsyncGenerator<string> {
   const entries =
     domain === undefined
       ? [...run.snapshot.domains.values()].sort((one, other) =>
@@ -90,24 +120,19 @@ async function status(
         )
       : [entryOf(run, domain)];
   const widths = columnWidths(entries);
-  if (!run.json && entries.length > 0) run.context.stdout(`${line(HEADING, widths)}\n`);
+  if (!run.json && entries.length > 0) yield `${line(HEADING, widths)}\n`;
   for (let start = 0; start < entries.length; start += ASKED_AT_ONCE) {
     // Nobody reads on: ten thousand domains would be asked about for minutes.
     if (run.access.interruption?.signal.aborted === true) break;
     const some = entries.slice(start, start + ASKED_AT_ONCE);
     const states = await Promise.all(some.map((entry) => statusOf(run, entry, options)));
     for (const state of states) {
-      run.context.stdout(
-        run.json ? `${JSON.stringify(statusJson(state))}\n` : text(run, state, widths),
-      );
+      yield run.json ? `${JSON.stringify(statusJson(state))}\n` : text(run, state, widths);
     }
   }
   const { relays } = run.work(domain ?? '');
-  for (const text of await relays.wrongClocks()) {
-    run.context.stderr(`warning: ${printable(text, 500)}\n`);
-  }
-  if (entries.length === 0) run.context.stderr('the keyring is empty\n');
-  return EXIT.ok;
+  for (const text of await relays.wrongClocks()) tell(`warning: ${printable(text, 500)}`);
+  if (entries.length === 0) tell('the keyring is empty');
 }
 
 async function statusOf(

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { WaxsealError } from '../base/errors.ts';
 import type { SystemDefaults } from '../config/derived-defaults.ts';
 import { type LoadedConfig, loadConfig } from '../config/load-config.ts';
+import type { WindowSize } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import type { CliFrame } from './frame.ts';
 import { optionDescription } from './help-style.ts';
@@ -19,6 +20,7 @@ export interface CliProcess {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   readonly isTty: boolean;
+  readonly windowSize?: () => WindowSize;
   readonly input: CliInput;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
@@ -119,6 +121,7 @@ function makeFrame(
     stdout: process.stdout,
     stderr: process.stderr,
     isTty: process.isTty,
+    windowSize: process.windowSize,
     input: process.input,
     exit: process.exit,
     version: readVersion(),

@@ -1,7 +1,10 @@
 import { BlockList, isIP } from 'node:net';
 import { relative } from 'node:path';
+import { canonicalAddress } from '../base/ip-text.ts';
 import type { Config, SmarthostSetting } from './config.ts';
-import { isFullyQualified, type Network, parseNetwork } from './network-formats.ts';
+import { isFullyQualified, type Network, parseEndpoint, parseNetwork } from './network-formats.ts';
+
+const DNS_PORT = 53;
 
 /** What a check over several settings found. */
 export interface Finding {
@@ -18,6 +21,7 @@ export const crossChecks: readonly ((config: Config) => readonly Finding[])[] = 
   checkOpenRelay,
   checkSizes,
   checkTimes,
+  checkHints,
   checkSignedHeaders,
   checkHopCredentials,
   checkMasterKeyPlace,
@@ -193,6 +197,34 @@ function checkTimes({ relay, dns, drain }: Config): readonly Finding[] {
     );
   }
   return findings;
+}
+
+/** DNS names servers by their address alone, so a walk could not tell two ports of one address apart. */
+function checkHints({ dns: { hints } }: Config): readonly Finding[] {
+  return hints.flatMap(({ zone, servers }, index) => {
+    const key = `dns.hints[${index}]`;
+    const earlier = hints.findIndex((hint) => hint.zone === zone);
+    const again =
+      earlier === index
+        ? []
+        : [
+            error(
+              `${key}.zone`,
+              `${zone} has a hint already: put all its servers into dns.hints[${earlier}]`,
+            ),
+          ];
+    const ports = new Map<string, number>();
+    const collisions = servers.flatMap((server, place) => {
+      const { host, port } = parseEndpoint(server, DNS_PORT) ?? { host: server, port: DNS_PORT };
+      const address = canonicalAddress(host);
+      const other = ports.get(address);
+      ports.set(address, other ?? port);
+      if (other === undefined || other === port) return [];
+      const message = `${address} stands there already, with port ${other}: a name server has one port`;
+      return [error(`${key}.servers[${place}]`, message)];
+    });
+    return [...again, ...collisions];
+  });
 }
 
 function checkSignedHeaders({ signing }: Config): readonly Finding[] {

@@ -10,7 +10,7 @@ export const kmsSchema: convict.Schema<Config['kms']> = {
   regions: setting(
     listFormat(awsRegion),
     [],
-    'AWS Regions. The first is home: keys are made and asked there. With several, new kms-sign keys are multi-Region keys with a replica in each other one, and signatures are had from there when home does not answer. Empty: the one Region of the AWS SDK (AWS_REGION, profile).',
+    'AWS Regions. The first is home: keys are made and asked there. With several, the first kms-sign keys of a domain are multi-Region keys with a replica in each other one, and signatures are had from there when home does not answer; later keys are where those before them are (`--regions` of `keys create` and `keys rotate` takes another choice). Empty: the one Region of the AWS SDK (AWS_REGION, profile).',
   ),
   endpoints: setting(
     listFormat(kmsEndpoint),

@@ -137,5 +137,5 @@ export const dnsHintsSetting = setting(
     parse: parseInline,
   },
   [],
-  'Authoritative servers at which `waxseal keys` begins to look for the records of a zone and all below it, for zones that the Internet does not show. `zone: .` stands for the root. Empty: the root servers of the Internet.',
+  'Authoritative servers at which `waxseal keys` begins to look for the records of a zone and all below it, for zones that the Internet does not show. `zone: .` stands for the root. Name servers have the port that the hint of their zone, or of one above, gives for their address, else 53. Empty: the root servers of the Internet.',
 );

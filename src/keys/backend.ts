@@ -114,8 +114,11 @@ export interface KeyBackend {
 
 /** One row: everything about a back end. */
 export interface BackendRow {
-  /** It keeps keys in Regions, which `keys create --regions` may name. */
-  readonly regional?: boolean;
+  /**
+   * Of a back end that keeps keys in Regions, which `--regions` may name: where a key is, by what
+   * the manifest has of it, the primary first.
+   */
+  regionsOf?(material: KeyMaterial | undefined): readonly string[];
   /** Its keys are in AWS, which knows who calls. */
   readonly inAws?: boolean;
   /**

@@ -76,6 +76,33 @@ describe('a rotation whose new keys are denied for the first minutes', function 
     assert.equal(await inState(domain, 'active'), waiting, 'the same keys');
   });
 
+  it('makes no second key after a kill, where it may not read the tags of keys', async () => {
+    await lab.place.configure(lab.settings());
+    const domain = `tags.${ZONE}`;
+    const made = () => lab.signingKeys.filter((key) => key.domain === domain).length;
+    const args = ['keys', 'rotate', domain, '--backend', 'kms-sign', '--step'];
+    const point = { kind: 'kms', operation: 'CreateKey', nth: 1, when: 'after' } as const;
+    const killed = await lab.killed(args, point);
+    assert.equal(killed.signal, 'SIGKILL', killed.stderr);
+    await waitFor('the key', () => made() === 1);
+    let isDenied = true;
+    deny(['ListResourceTags'], () => isDenied);
+    for (let turn = 0; turn < 2; turn += 1) {
+      const refused = await rotate(domain, '--step');
+      assert.equal(refused.code, 3, refused.stderr);
+      assert.match(
+        refused.stderr,
+        /create not done: .*kms:ListResourceTags is denied.*may have been made before: no second one is made\nhint: grant kms:ListResourceTags /,
+      );
+      assert.equal(made(), 1);
+    }
+    isDenied = false;
+    const done = await rotate(domain, '--step');
+    assert.equal(done.code, 0, done.stderr);
+    assert.equal((await inState(domain, 'active')).split(' ').length, 2);
+    assert.equal(made(), 2, 'one of each kind');
+  });
+
   it('makes no second key where even its public half is denied', async () => {
     await lab.place.configure(lab.settings());
     let isDenied = true;

@@ -82,7 +82,7 @@ describe('waxseal serve', function () {
     await lab.waxseal.cli('keys', 'create', 'late.test');
     await reload(lab.waxseal);
     assert.match(await send(), /^451 4\.7\.5 .*\[waxseal signing\.key /);
-    await lab.waxseal.cli('keys', 'activate', 'late.test', '--force');
+    await lab.waxseal.activate('late.test');
     await reload(lab.waxseal);
     assert.match(await send(), /^250 /);
     assert.equal(lab.mx('sink.test').contents.length, 1);

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Endpoint, formatEndpoint } from '../../src/config/network-formats.ts';
 import { freePort } from './free-port.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -15,7 +17,9 @@ export type BindZones = Readonly<Record<string, string>>;
 export interface BindOptions {
   /** Default TTL of records and of negative answers, in seconds; default 300. */
   readonly ttlS?: number;
-  /** Address of the name server `ns` that each zone has by default; 127.0.0.1. */
+  /** Addresses of this machine where it listens, IPv4 or IPv6; 127.0.0.1 alone by default. */
+  readonly listenOn?: readonly string[];
+  /** Address of the name server `ns` that each zone has by default; the first of `listenOn`. */
   readonly nameServer?: string;
   /** Serial number of all zones; default 1. */
   readonly serial?: number;
@@ -29,6 +33,7 @@ export interface BindOptions {
 
 /** A BIND that runs for one test. */
 export interface Bind {
+  /** The first where it listens. */
   readonly address: string;
   readonly port: number;
   /** As `dns.servers` takes it. */
@@ -43,8 +48,8 @@ export interface Bind {
 const ATTEMPTS = 5;
 
 /**
- * Starts a real BIND 9 as an authoritative server of `zones`, UDP and TCP on a port of 127.0.0.1,
- * with everything it writes in a folder of its own.
+ * Starts a real BIND 9 as an authoritative server of `zones`, UDP and TCP on a port of loopback
+ * addresses, with everything it writes in a folder of its own.
  *
  * @param named path of the program, see `requirePeer`
  */
@@ -59,7 +64,9 @@ export async function startBind(
       const port = await freePort();
       await writeConfiguration(folder, port, zones, options);
       const started = await run(named, folder);
-      if (started.ok) return running(started, folder, port);
+      if (started.ok) {
+        return running(started, folder, { host: options.listenOn?.[0] ?? '127.0.0.1', port });
+      }
       if (attempt === ATTEMPTS) throw new Error(`named did not start:\n${started.output}`);
     }
   } catch (error) {
@@ -72,8 +79,11 @@ async function writeConfiguration(
   folder: string,
   port: number,
   zones: BindZones,
-  { ttlS = 300, serial = 1, nameServer = '127.0.0.1', ...more }: BindOptions,
+  { ttlS = 300, serial = 1, listenOn = ['127.0.0.1'], ...more }: BindOptions,
 ): Promise<void> {
+  const nameServer = more.nameServer ?? listenOn[0] ?? '127.0.0.1';
+  const addresses = (family: 4 | 6) =>
+    listenOn.filter((address) => isIP(address) === family).map((address) => `${address};`);
   await mkdir(join(folder, 'zones'), { recursive: true });
   const statements = [
     `options {
@@ -81,8 +91,8 @@ async function writeConfiguration(
       pid-file "${folder}/named.pid";
       session-keyfile "${folder}/session.key";
       lock-file none;
-      listen-on port ${port} { 127.0.0.1; };
-      listen-on-v6 { none; };
+      listen-on port ${port} { ${addresses(4).join(' ') || 'none;'} };
+      listen-on-v6 port ${port} { ${addresses(6).join(' ') || 'none;'} };
       recursion no;
       querylog yes;
       notify no;
@@ -104,7 +114,7 @@ async function writeConfiguration(
     const soa = `@ IN SOA ns${below} hostmaster${below} ${serial} 3600 600 86400 ${ttlS}`;
     const own = /^@\s+(\d+\s+)?IN\s+NS\s/m.test(records)
       ? []
-      : ['@ IN NS ns', `ns IN A ${nameServer}`];
+      : ['@ IN NS ns', `ns IN ${isIP(nameServer) === 6 ? 'AAAA' : 'A'} ${nameServer}`];
     await writeFile(file, `${[`$TTL ${ttlS}`, soa, ...own, records].join('\n')}\n`);
   }
   await writeFile(join(folder, 'named.conf'), `${statements.join('\n')}\n`);
@@ -136,12 +146,12 @@ function run(named: string, folder: string): Promise<Started> {
 function running(
   { child, output }: Extract<Started, { ok: true }>,
   folder: string,
-  port: number,
+  { host, port }: Endpoint,
 ): Bind {
   return {
-    address: '127.0.0.1',
+    address: host,
     port,
-    server: `127.0.0.1:${port}`,
+    server: formatEndpoint({ host, port }),
     queryLog: async (name) => {
       const logged = () => output().match(new RegExp(`query: ${name} IN .*`, 'g')) ?? [];
       await waitFor(`a query for ${name} in the log`, () => logged().length > 0);

@@ -7,7 +7,7 @@ import type { LifecycleLab } from './lifecycle-lab.ts';
 /** Makes a verified RSA key of the back end that stands in for kms-sign. @returns its selector */
 export async function addFallBack(lab: LifecycleLab): Promise<string> {
   const work = lab.work();
-  const options = { ...createOptions(work, lab.entry()), backend: 'kms-envelope' } as const;
+  const options = createOptions(work, lab.entry(), 'kms-envelope');
   const { domain } = lab.entry();
   const { added } = await createKeysOf(work.access, domain, options, async () => ['rsa2048']);
   const selectors = added.map(({ selector }) => selector);

@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 
 /** Where Debian puts the daemons, which an ordinary user's PATH often lacks. */
@@ -32,6 +33,16 @@ export function requirePeer(context: Mocha.Context, program: string): string {
     );
   }
   return context.skip();
+}
+
+/**
+ * For tests that need IPv6: a container may lack even the loopback address `::1`, and no package
+ * brings it. Call it first, as `requirePeer`; without the address the test is skipped by its name, which
+ * must have `::1` in it: `.ci/run` leaves such tests out there.
+ */
+export function requireIpv6Loopback(context: Mocha.Context): void {
+  const addresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  if (!addresses.some(({ address }) => address === '::1')) context.skip();
 }
 
 function isExecutable(path: string): boolean {

@@ -1,5 +1,8 @@
 import { setMaxListeners } from 'node:events';
+import { isIP } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
+import { normalizeName } from '../../base/dns-name.ts';
+import { canonicalAddress } from '../../base/ip-text.ts';
 import { AuthorityQueries, isOutOfReach, machineHasIpv6 } from './authority-queries.ts';
 import type { DnsHint } from './dns-hints.ts';
 import { ZoneWalk } from './zone-servers.ts';
@@ -75,7 +78,15 @@ export async function withinBounds<Result>(
 
 function boundsOf(options: AuthorityOptions, queries: AuthorityQueries): AuthorityBounds {
   const { hints = [], port = 53, hasIpv6 = machineHasIpv6() } = options;
-  const ignored = new Map((options.ignored ?? []).map(({ address, reason }) => [address, reason]));
+  const ignored = new Map(
+    (options.ignored ?? []).map(({ address, reason }) => [asServersAreNamed(address), reason]),
+  );
   const skips = (address: string) => ignored.has(address) || isOutOfReach(address, hasIpv6);
   return { queries, walk: new ZoneWalk({ queries, hints, port, skips }), ignored, hasIpv6 };
+}
+
+/** As walks name servers: addresses without brackets and in one way of writing, names normalised. */
+function asServersAreNamed(written: string): string {
+  const address = written.replace(/^\[(.*)\]$/, '$1');
+  return isIP(address) === 0 ? normalizeName(written) : canonicalAddress(address);
 }

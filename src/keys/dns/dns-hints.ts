@@ -55,6 +55,28 @@ export function hintFor(name: string, hints: readonly DnsHint[]): DnsHint {
   return best;
 }
 
+/**
+ * The port of a zone's server at an address, which DNS itself does not tell: as the deepest hint says
+ * that holds the zone and names the address. Else as the hints of other zones say, if with one voice.
+ */
+export function portFor(
+  address: string,
+  zone: string,
+  hints: readonly DnsHint[],
+): number | undefined {
+  const naming = hints.flatMap((hint) =>
+    hint.servers
+      .filter((server) => server.address === address)
+      .map(({ port }) => ({ zone: hint.zone, port })),
+  );
+  const [nearest] = naming
+    .filter((hint) => isWithin(zone, hint.zone))
+    .toSorted((one, other) => other.zone.length - one.zone.length);
+  if (nearest !== undefined) return nearest.port;
+  const [port, ...others] = new Set(naming.map((hint) => hint.port));
+  return others.length === 0 ? port : undefined;
+}
+
 /** True for the zone's own name and every name below it. */
 export function isWithin(name: string, zone: string): boolean {
   return zone === '' || name === zone || name.endsWith(`.${zone}`);

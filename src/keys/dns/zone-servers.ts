@@ -3,7 +3,7 @@ import type { DnsReply, Question } from '../../base/dns-message.ts';
 import { isAskable, isHostName } from '../../base/dns-name.ts';
 import type { DnsServer } from '../../base/dns-transport.ts';
 import type { AuthorityQueries } from './authority-queries.ts';
-import { type DnsHint, hintFor, isWithin, namesBelow } from './dns-hints.ts';
+import { type DnsHint, hintFor, isWithin, namesBelow, portFor } from './dns-hints.ts';
 import {
   type Cut,
   collectAddresses,
@@ -86,13 +86,9 @@ interface Findings {
 /** Walks of one check. */
 export class ZoneWalk {
   readonly #options: ZoneWalkOptions;
-  readonly #ports: ReadonlyMap<string, number>;
 
   constructor(options: ZoneWalkOptions) {
     this.#options = options;
-    this.#ports = new Map(
-      options.hints.flatMap(({ servers }) => servers.map(({ address, port }) => [address, port])),
-    );
   }
 
   /** Finds the zone that holds a name and all its servers. Never rejects. */
@@ -225,7 +221,7 @@ export class ZoneWalk {
     }));
     const glued = hosts
       .flatMap((host) => [...(glue.get(host) ?? [])])
-      .map((address) => this.#serverAt(address));
+      .map((address) => this.#serverAt(address, zone));
     const near = [...known.map(({ server }) => server), ...glued];
     const found = await Promise.all(
       hosts.slice(0, MAX_HOSTS).map(async (host) => {
@@ -241,7 +237,8 @@ export class ZoneWalk {
     const servers: AuthorityServer[] = [];
     for (const { host, addresses } of found) {
       if (addresses.length === 0) lost.push({ host, reason: noAddress(host, zone) });
-      for (const address of addresses) servers.push({ host, server: this.#serverAt(address) });
+      for (const address of addresses)
+        servers.push({ host, server: this.#serverAt(address, zone) });
     }
     return { zone, servers, lost };
   }
@@ -299,8 +296,9 @@ export class ZoneWalk {
     return zone.servers.filter(({ server }) => !this.#options.skips(server.address));
   }
 
-  #serverAt(address: string): DnsServer {
-    return { address, port: this.#ports.get(address) ?? this.#options.port };
+  #serverAt(address: string, zone: string): DnsServer {
+    const { hints, port } = this.#options;
+    return { address, port: portFor(address, zone, hints) ?? port };
   }
 }
 

@@ -14,6 +14,8 @@ export interface KmsKeyFacts {
   readonly usage: string;
   /** https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html */
   readonly state: string;
+  /** As it was made with. */
+  readonly description: string;
   readonly multiRegion: boolean;
   /** Where it lives: the primary first; one Region for a key that is not multi-Region. */
   readonly regions: readonly string[];
@@ -110,6 +112,7 @@ function factsOf(metadata: KeyMetadata, region: string): KmsKeyFacts {
     spec: metadata.KeySpec ?? '',
     usage: metadata.KeyUsage ?? '',
     state: metadata.KeyState ?? '',
+    description: metadata.Description ?? '',
     multiRegion: metadata.MultiRegion === true,
     regions: [primary, ...replicas],
     createdAt: metadata.CreationDate?.toISOString(),

@@ -9,6 +9,7 @@ import type {
   StoredKey,
 } from '../backend.ts';
 import { KeysError, KeysRefusal } from '../keys-error.ts';
+import type { KeyMaterial } from '../manifest.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
 import { destroyKmsKey, disableKmsKey, type KmsPlace, restoreKmsKey } from './end-kms-key.ts';
 import type { Kms } from './kms.ts';
@@ -16,7 +17,7 @@ import { parseKmsArn } from './kms-arn.ts';
 import { creatableAlgorithm, keyName, kmsAlgorithmOf, kmsOf } from './kms-identity.ts';
 import { describeKmsKey, newKmsPublicKey } from './kms-keys.ts';
 import { kmsSigner } from './kms-signer.ts';
-import { taggedKeys } from './kms-tags.ts';
+import { taggedKeys, tagsHidden } from './kms-tags.ts';
 import { makeKmsKey } from './make-kms-key.ts';
 
 /**
@@ -29,7 +30,7 @@ import { makeKmsKey } from './make-kms-key.ts';
 export const kmsSignBackend: BackendRow = {
   fallBack: 'kms-envelope',
   inAws: true,
-  regional: true,
+  regionsOf: (material) => regionsIn(material),
   connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),
 };
 
@@ -107,7 +108,11 @@ class KmsSignBackend implements KeyBackend {
     const listed = new Set(known.map((key) => parseKmsArn(key.material?.arn ?? '')?.keyId));
     const orphans: OrphanKey[] = [];
     for (const region of await this.#kms.regions()) {
-      for (const { arn, domain, selector, intent } of await taggedKeys(this.#kms, region)) {
+      const { ours, isBlind } = await taggedKeys(this.#kms, region);
+      if (isBlind) {
+        throw tagsHidden(region, 'ListResourceTags', 'nobody can say which keys are ours');
+      }
+      for (const { arn, domain, selector, intent } of ours) {
         const { keyId } = parseKmsArn(arn) ?? {};
         if (keyId === undefined || listed.has(keyId)) continue;
         listed.add(keyId); // its replicas are no further orphans
@@ -131,8 +136,13 @@ function placeOf(kms: Kms, { material }: StoredKey): KmsPlace | undefined {
   const arn = material?.arn ?? '';
   const parsed = parseKmsArn(arn);
   if (parsed === undefined) return undefined;
-  const replicas = material?.regions?.split(',') ?? [parsed.region];
-  return { arn, home: parsed.region, regions: kms.regionsOf(arn, replicas) };
+  return { arn, home: parsed.region, regions: kms.regionsOf(arn, regionsIn(material)) };
+}
+
+function regionsIn(material: KeyMaterial | undefined): readonly string[] {
+  const parsed = parseKmsArn(material?.arn ?? '');
+  if (parsed === undefined) return [];
+  return material?.regions?.split(',') ?? [parsed.region];
 }
 
 function unusable(reason: string): OpenedKey {

@@ -1,4 +1,5 @@
 import type { Tag } from '@aws-sdk/client-kms';
+import { KeysRefusal } from '../keys-error.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
 import type { Kms } from './kms.ts';
 import { KmsError } from './kms-fault.ts';
@@ -17,6 +18,15 @@ export interface TaggedKey {
   readonly domain: string | undefined;
   readonly selector: string | undefined;
   readonly intent: string | undefined;
+}
+
+/** What a look at all keys of a Region gave. */
+export interface TaggedKeys {
+  readonly ours: readonly TaggedKey[];
+  /** ARNs of keys whose tags we may not read: others keep us out, or we lack the permission. */
+  readonly hidden: readonly string[];
+  /** Not one could be read: it is the permission that is missing. */
+  readonly isBlind: boolean;
 }
 
 /** Keys whose tags are asked for at the same time. */
@@ -44,19 +54,36 @@ export async function taggedKeys(
   kms: Kms,
   region: string,
   known: Map<string, TaggedKey> = new Map(),
-): Promise<readonly TaggedKey[]> {
-  const found: TaggedKey[] = [];
+): Promise<TaggedKeys> {
+  const ours: TaggedKey[] = [];
+  const hidden: string[] = [];
+  let read = 0;
   const arns = (await keyArns(kms, region)).values();
   const askNext = async () => {
     for (const arn of arns) {
-      const tagged = known.get(arn) ?? (await tagsOf(kms, region, arn));
-      if (tagged === undefined) continue;
-      known.set(arn, tagged);
-      found.push(tagged);
+      const tags = known.get(arn) ?? (await tagsOf(kms, region, arn));
+      if (tags === 'hidden') hidden.push(arn);
+      if (tags === 'hidden' || tags === 'gone') continue;
+      read += 1;
+      if (tags === 'foreign') continue;
+      known.set(arn, tags);
+      ours.push(tags);
     }
   };
   await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askNext));
-  return found;
+  return { ours, hidden, isBlind: hidden.length > 0 && read === 0 };
+}
+
+/**
+ * Without its tags a key cannot be told from those of others.
+ *
+ * @param why what is not done because of it
+ */
+export function tagsHidden(region: string, operation: string, why: string): KeysRefusal {
+  const message = `KMS in ${region} lets us look for keys with our tags no more than in part (kms:${operation} is denied), and ${why}`;
+  return new KeysRefusal('key-tags-hidden', message, {
+    hint: `grant kms:${operation} on the keys of the account, as docs/kms/operator-kms-sign.json does, and run it again`,
+  });
 }
 
 async function keyArns(kms: Kms, region: string): Promise<readonly string[]> {
@@ -75,7 +102,11 @@ async function keyArns(kms: Kms, region: string): Promise<readonly string[]> {
   return arns;
 }
 
-async function tagsOf(kms: Kms, region: string, arn: string): Promise<TaggedKey | undefined> {
+async function tagsOf(
+  kms: Kms,
+  region: string,
+  arn: string,
+): Promise<TaggedKey | 'foreign' | 'hidden' | 'gone'> {
   try {
     const { Tags = [] } = await kms.caller.call({
       operation: 'ListResourceTags',
@@ -85,11 +116,11 @@ async function tagsOf(kms: Kms, region: string, arn: string): Promise<TaggedKey 
     });
     const value = (name: string) => Tags.find(({ TagKey }) => TagKey === name)?.TagValue;
     const intent = value(INTENT);
-    if (intent === undefined && value(DOMAIN) === undefined) return undefined;
+    if (intent === undefined && value(DOMAIN) === undefined) return 'foreign';
     return { arn, domain: value(DOMAIN), selector: value(SELECTOR), intent };
   } catch (error) {
-    // Somebody else's key: its policy may keep us out, or it is gone meanwhile.
-    if (error instanceof KmsError && error.row.holdsKey) return undefined;
-    throw error;
+    // Of somebody else's key the policy may keep us out, or it is gone meanwhile.
+    if (!(error instanceof KmsError) || !error.row.holdsKey) throw error;
+    return error.kind === 'access-denied' ? 'hidden' : 'gone';
   }
 }

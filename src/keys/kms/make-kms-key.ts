@@ -1,15 +1,18 @@
+import { recordName } from '../key-name.ts';
+import type { KeysRefusal } from '../keys-error.ts';
 import type { KeyIdentity } from '../sealed-key.ts';
 import type { Kms } from './kms.ts';
 import { KmsError } from './kms-fault.ts';
 import type { KmsKeySpec } from './kms-key-spec.ts';
-import { describeKmsKey, enabledKmsKey } from './kms-keys.ts';
-import { type TaggedKey, taggedKeys, tagsFor } from './kms-tags.ts';
+import { describeKmsKey, enabledKmsKey, type KmsKeyFacts } from './kms-keys.ts';
+import { type TaggedKey, type TaggedKeys, taggedKeys, tagsFor, tagsHidden } from './kms-tags.ts';
 import { waitMs } from './wait.ts';
 
 /**
  * Makes a signing key in KMS once for each intent. CreateKey has no token that would make it
  * idempotent, so the intent goes into it as a tag: whoever does not know whether a key was made
- * looks for that tag. Lists and tags of KMS lag behind, so looking once is not enough.
+ * looks for that tag. Lists and tags of KMS lag behind, so looking once is not enough. Who may not
+ * look makes no second key.
  */
 
 /** Pauses before each look for a key that may have been made; 15 s in all. */
@@ -29,7 +32,7 @@ export interface KmsKeyOrder {
 /**
  * @param mayExist the intent may have been used before
  * @returns the ARN of a key that is enabled in each of the Regions
- * @throws KmsError, KeysError
+ * @throws KmsError, KeysError; KeysRefusal `key-tags-hidden`
  */
 export async function makeKmsKey(kms: Kms, order: KmsKeyOrder, mayExist: boolean): Promise<string> {
   const [home = '', ...replicaRegions] = order.regions;
@@ -77,21 +80,73 @@ async function madeBefore(
   home: string,
 ): Promise<string | undefined> {
   const known = new Map<string, TaggedKey>();
+  const strange = new Set<string>();
   for (const pauseMs of LOOKS_MS) {
     await waitMs(kms.clock, pauseMs, undefined);
-    for (const key of await taggedKeys(kms, home, known)) {
-      const isOurs =
+    const { ours, hidden, isBlind } = await look(kms, identity, home, known);
+    for (const key of ours) {
+      const isIt =
         key.intent === intent &&
         key.domain === identity.domain &&
         key.selector === identity.selector;
-      if (!isOurs) continue;
+      if (!isIt) continue;
       const facts = await describeKmsKey(kms, key.arn, home);
       // A key of one Region never becomes a multi-Region key; `keys orphans` tells of it.
       const fits = facts?.multiRegion === true || regions.length === 1;
-      if (fits && (facts?.state === 'Enabled' || facts?.state === 'Creating')) return key.arn;
+      if (fits && isUsable(facts)) return key.arn;
     }
+    const unseen = hidden.filter((arn) => !strange.has(arn));
+    if (isBlind || (await hasOneOf(kms, identity, home, unseen))) {
+      throw mayBeMade(identity, home, 'ListResourceTags');
+    }
+    for (const arn of unseen) strange.add(arn);
   }
   return undefined;
+}
+
+async function look(
+  kms: Kms,
+  identity: KeyIdentity,
+  home: string,
+  known: Map<string, TaggedKey>,
+): Promise<TaggedKeys> {
+  try {
+    return await taggedKeys(kms, home, known);
+  } catch (error) {
+    if (!(error instanceof KmsError) || error.kind !== 'access-denied') throw error;
+    throw mayBeMade(identity, home, 'ListKeys');
+  }
+}
+
+/** Among keys whose tags are hidden: is there one that we described as this? Others keep us out. */
+async function hasOneOf(
+  kms: Kms,
+  identity: KeyIdentity,
+  home: string,
+  arns: readonly string[],
+): Promise<boolean> {
+  for (const arn of arns) {
+    try {
+      const facts = await describeKmsKey(kms, arn, home);
+      if (isUsable(facts) && facts?.description === descriptionOf(identity)) return true;
+    } catch (error) {
+      if (!(error instanceof KmsError) || !error.row.holdsKey) throw error;
+    }
+  }
+  return false;
+}
+
+function isUsable(facts: KmsKeyFacts | undefined): boolean {
+  return facts?.state === 'Enabled' || facts?.state === 'Creating';
+}
+
+function mayBeMade(identity: KeyIdentity, home: string, operation: string): KeysRefusal {
+  const name = recordName(identity.selector, identity.domain);
+  return tagsHidden(
+    home,
+    operation,
+    `the key of ${name} may have been made before: no second one is made`,
+  );
 }
 
 async function replicate(
@@ -119,7 +174,7 @@ async function replicate(
   }
 }
 
-/** Shown in the console of AWS. */
+/** Shown in the console of AWS; also tells our keys where their tags are hidden. */
 function descriptionOf({ domain, selector }: KeyIdentity): string {
-  return `DKIM key ${selector}._domainkey.${domain} (waxseal)`;
+  return `DKIM key ${recordName(selector, domain)} (waxseal)`;
 }

@@ -1,5 +1,7 @@
 import { BY_HAND } from '../dns/publisher.ts';
+import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { activateAtOnce } from './activate-at-once.ts';
 import { activateStep } from './activate-step.ts';
 import { relayWait } from './fresh-steps.ts';
 import { publishStep } from './publish-step.ts';
@@ -11,9 +13,10 @@ import { verifyStep } from './verify-step.ts';
  * `keys activate`: no step can be skipped by accident. Keys whose records are for a person to write
  * count as published, since `create` has shown them; then the records must be seen everywhere, the
  * time for which caches may hold an older answer must be over, and relays must be able to use the
- * keys. What is not so yet is told, and the same command goes on from there.
+ * keys. What is not so yet is told, and the same command goes on from there. A retiring key that comes
+ * back, alone or with fresh ones, must be seen everywhere too.
  *
- * @param selectors keys of which none was active yet, one of a family
+ * @param selectors keys that are not active, one of a family
  */
 export async function activateByHand(
   work: StepWork,
@@ -46,7 +49,9 @@ export async function activateByHand(
   const facts = { relays, usableAtOnce: work.usableAtOnce };
   const wait = relayWait(keys, work.policy, work.access.clock.wallMs(), facts);
   if (wait !== undefined) return stopped({ kind: 'waiting', ...wait });
-  const activated = await activateStep(work, { entry, selectors });
+  const activated = keys.every((key) => KEY_STATE_ROWS[key.state].fresh)
+    ? await activateStep(work, { entry, selectors })
+    : await activateAtOnce(work, entry, selectors);
   return { ...activated, notes: [...new Set([...notes, ...activated.notes])] };
 }
 

@@ -48,13 +48,7 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
     const before = new Map(held.entry.keys.map((key) => [key.selector, key.state]));
     const { domain } = entry;
     for (const selector of selectors) await note(access, { event: 'activating', domain, selector });
-    const after = await held.write((newest) => {
-      const nowMs = access.clock.wallMs();
-      const active = withActive(newest, chosen(newest, selectors), nowMs);
-      return keepsFallBacks(work)
-        ? withFallBacksSucceeded(active, selectors, isoTime(nowMs))
-        : active;
-    });
+    const after = await held.write((newest) => withSet(work, newest, chosen(newest, selectors)));
     for (const key of after.keys) {
       if (selectors.includes(key.selector)) {
         await note(access, { event: 'activated', domain, selector: key.selector });
@@ -64,6 +58,18 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
     }
     return { entry: after, result: worst([]), notes };
   });
+}
+
+/** The entry in which the keys sign; what stood in for those before them retires with those. */
+export function withSet(
+  work: StepWork,
+  entry: ManifestDomain,
+  keys: readonly ManifestKey[],
+): ManifestDomain {
+  const nowMs = work.access.clock.wallMs();
+  const active = withActive(entry, keys, nowMs);
+  const selectors = keys.map((key) => key.selector);
+  return keepsFallBacks(work) ? withFallBacksSucceeded(active, selectors, isoTime(nowMs)) : active;
 }
 
 /** The keys, if they are all verified still and of a family each; else fewer. */

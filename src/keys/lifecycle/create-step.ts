@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { BackendOptions, KeyBackend } from '../backend.ts';
+import type { KeyBackend } from '../backend.ts';
 import type { BackendName } from '../backend-names.ts';
+import { BACKENDS } from '../backends.ts';
 import { type KeyAlgorithm, keyAlgorithmNamed } from '../key-algorithm.ts';
 import { fitsInDns } from '../key-name.ts';
 import { KeysRefusal } from '../keys-error.ts';
@@ -32,8 +33,13 @@ export interface CreateOptions {
   readonly subdomains: boolean | undefined;
   /** TTL of negative answers in the zone, in seconds; for slots. */
   readonly negativeTtlS: number;
-  /** What else the back end is told, e.g. Regions. */
-  readonly backendOptions?: Partial<BackendOptions>;
+  /** Regions of the new keys, home first; undefined: as a run that was killed began, else `usualRegions`. */
+  readonly regions?: readonly string[] | undefined;
+  /** Of one new key; undefined: as configured. */
+  readonly usualRegions?: (
+    algorithm: KeyAlgorithm,
+    backend: BackendName,
+  ) => readonly string[] | undefined;
   /** The keys are made for a rotation that is under way. */
   readonly rotating?: boolean;
 }
@@ -48,6 +54,8 @@ interface Intent {
   readonly id: string;
   readonly selector: string;
   readonly algorithm: KeyAlgorithm;
+  /** Regions that the journal has of it: a key that was made already is there. */
+  readonly regions: readonly string[] | undefined;
   /** Whether an earlier run may have made the key. */
   readonly begun: 'now' | 'perhaps-before';
 }
@@ -69,7 +77,7 @@ export async function createKeysOf(
   if (!fitsInDns('wx000000r1', domain)) {
     throw new KeysRefusal('key-name-too-long', `a selector and ${domain} are too long for DNS`);
   }
-  const backend = await access.connect(options.backend, 'make-if-first', options.backendOptions);
+  const backend = await access.connect(options.backend, 'make-if-first');
   return await underLease(access, domain, async (held) => {
     const algorithms = await choose(held.entry);
     return await makeKeys(access, held, backend, algorithms, options);
@@ -97,7 +105,12 @@ async function makeKeys(
       (await backend.holds({ domain, selector }));
     const entry = { ...held.entry, keys: [...before, ...added] };
     const intent = begun ?? (await newIntent(access, entry, algorithm, { ...options, isTaken }));
-    added.push(await makeKey(access, domain, backend, intent, options));
+    const regions = namedRegions(options) ?? intent.regions;
+    const there =
+      regions === undefined
+        ? backend
+        : await access.connect(options.backend, 'must-exist', { regions });
+    added.push(await makeKey(access, domain, there, intent, options));
     requestIds.set(intent.id, takeRequestIds());
   }
   if (added.length === 0) return { entry: held.entry, added, warnings: backend.warnings };
@@ -116,6 +129,11 @@ async function makeKeys(
     await note(access, { event: CREATE_EVENTS.created, domain, selector, ...ids });
   }
   return { entry, added, warnings: backend.warnings };
+}
+
+/** Of a back end that has any. */
+function namedRegions({ backend, regions }: CreateOptions): readonly string[] | undefined {
+  return BACKENDS[backend].regionsOf === undefined ? undefined : regions;
 }
 
 async function makeKey(
@@ -157,10 +175,15 @@ async function newIntent(
     throw new KeysRefusal(found.code, found.why, { hint: found.hint });
   }
   const id = randomUUID();
-  const details = { algorithm: algorithm.name, backend: options.backend };
+  const regions = namedRegions(options) ?? options.usualRegions?.(algorithm, options.backend);
+  const details = {
+    algorithm: algorithm.name,
+    backend: options.backend,
+    ...(regions === undefined ? {} : { regions: regions.join(',') }),
+  };
   const { selector } = found;
   await note(access, { event: CREATE_EVENTS.intended, domain, selector, intent: id, details });
-  return { id, selector, algorithm, begun: 'now' };
+  return { id, selector, algorithm, regions, begun: 'now' };
 }
 
 /** Intents of which no key is in the manifest, and none was; and whose selector is still free. */
@@ -176,7 +199,8 @@ async function openIntents(
     if (event !== CREATE_EVENTS.intended || details?.backend !== backend) continue;
     const algorithm = keyAlgorithmNamed(details.algorithm ?? '');
     if (algorithm !== undefined) {
-      open.set(intent, { id: intent, selector, algorithm, begun: 'perhaps-before' });
+      const regions = details.regions?.split(',');
+      open.set(intent, { id: intent, selector, algorithm, regions, begun: 'perhaps-before' });
     }
   }
   const listed = entry.keys.filter((key) => key.state !== 'destroyed');

@@ -36,6 +36,16 @@ export function missingText(report: SeenReport): string {
 }
 
 const MAX_SHOWN = 8;
+const MAX_TOLD = 30;
+
+/** What every server said, seen or not: one line for each. */
+export function serverTexts(report: SeenReport): readonly string[] {
+  const all = [...report.servers, ...report.resolvers];
+  if (all.length === 0) return [`${report.name}: ${report.summary}`];
+  const more = all.length > MAX_TOLD ? [`${all.length - MAX_TOLD} more`] : [];
+  const lines = [...all.slice(0, MAX_TOLD).map(serverText), ...more];
+  return lines.map((line) => `${report.name}: ${line}`);
+}
 
 export function serverText(server: ServerAnswer): string {
   return `${server.host} (${server.address}): ${server.verdict}${server.detail === '' ? '' : `, ${server.detail}`}`;

@@ -6,6 +6,7 @@ import { activateStep } from './activate-step.ts';
 import { createKeysOf } from './create-step.ts';
 import { destroyStep } from './destroy-step.ts';
 import { isLeaseLost } from './leased-domain.ts';
+import { regionNotes } from './new-key-regions.ts';
 import type { NextStep, StepName } from './next-steps.ts';
 import { publishStep } from './publish-step.ts';
 import { revokeStep, withdrawStep } from './revoke-step.ts';
@@ -92,8 +93,7 @@ async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRu
     (await stepsNow(work, newest)).filter(({ step, kind }) => step === 'create' && kind === 'due');
   // Those of another back end have their turn in the next round.
   const backend = (await dueIn(entry))[0]?.backend;
-  const usual = createOptions(work, entry);
-  const options = { ...usual, backend: backend ?? usual.backend, rotating: isOpen };
+  const options = { ...createOptions(work, entry, backend), rotating: isOpen };
   const created = await createKeysOf(work.access, entry.domain, options, async (newest) => {
     const steps = await dueIn(newest);
     return steps
@@ -101,7 +101,9 @@ async function createStep(work: StepWork, { entry }: StepTarget): Promise<StepRu
       .flatMap(({ algorithms }) => algorithms ?? []);
   });
   const kind = created.added.length > 0 ? 'done' : 'overtaken';
-  return { entry: created.entry, result: { kind }, notes: created.warnings };
+  const isChosen = wishes.regions !== undefined;
+  const regions = isChosen ? [] : regionNotes(created.added, work.configuredRegions ?? []);
+  return { entry: created.entry, result: { kind }, notes: [...created.warnings, ...regions] };
 }
 
 function newSelectors(before: ManifestDomain, after: ManifestDomain): readonly string[] {

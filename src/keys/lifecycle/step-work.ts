@@ -4,6 +4,7 @@ import { DEFAULT_TTL_S, type ManifestDomain, type ManifestKey } from '../manifes
 import type { CreateOptions } from './create-step.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import type { LifecycleAccess, SeenChoice } from './lifecycle-access.ts';
+import { newKeyRegions } from './new-key-regions.ts';
 import { type NextStep, nextSteps } from './next-steps.ts';
 import type { RotationPolicy } from './policy.ts';
 import type { RelayIndex } from './relay-index.ts';
@@ -18,6 +19,8 @@ export interface StepWishes {
   readonly algorithms: readonly string[];
   /** For new keys; undefined: as the active keys, and `file` without any. */
   readonly backend: BackendName | undefined;
+  /** For new keys, home first; undefined: as the keys that they succeed. */
+  readonly regions?: readonly string[] | undefined;
   /** Of the records of new keys, in seconds; undefined: as the active keys. */
   readonly ttlS: number | undefined;
   readonly subdomains: boolean | undefined;
@@ -39,6 +42,8 @@ export interface StepWork {
   /** Names of back ends whose keys can be used as soon as they are made. */
   readonly usableAtOnce: ReadonlySet<string>;
   readonly relays: RelayIndex;
+  /** `kms.regions`; absent: none are configured. */
+  readonly configuredRegions?: readonly string[];
   /** `kms.fallback` */
   readonly fallBacks: boolean;
   /** True when another domain uses the very same private key, which then has to stay. */
@@ -100,12 +105,24 @@ export async function stepsNow(
   return steps.filter(({ step, kind }) => step !== 'destroy' || kind !== 'due');
 }
 
-/** How new keys of a domain are made. */
-export function createOptions(work: StepWork, entry: ManifestDomain): CreateOptions {
-  const { backend, ttlS, subdomains } = work.wishes;
+/**
+ * How new keys of a domain are made.
+ *
+ * @param where the back end, if neither the one that was asked for nor that of the active keys
+ */
+export function createOptions(
+  work: StepWork,
+  entry: ManifestDomain,
+  where?: BackendName,
+): CreateOptions {
+  const { ttlS, subdomains, regions } = work.wishes;
   const last = entry.keys.findLast((key) => key.state === 'active') ?? entry.keys.at(-1);
+  const backend = where ?? work.wishes.backend ?? last?.backend ?? 'file';
+  const configured = work.configuredRegions ?? [];
   return {
-    backend: backend ?? last?.backend ?? 'file',
+    backend,
+    regions,
+    usualRegions: (algorithm, of) => newKeyRegions(entry, algorithm, of, configured),
     ttlS: ttlS ?? last?.ttlS ?? DEFAULT_TTL_S,
     names: work.policy.names,
     subdomains,

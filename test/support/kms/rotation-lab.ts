@@ -24,6 +24,8 @@ const PAIRS = 16;
 
 export interface RotationLabOptions {
   readonly domains: number;
+  /** Of KMS; by default one. */
+  readonly regions?: readonly string[];
   readonly settings?: Partial<KmsSettings>;
   /** Of KMS and of the command, so that quotas by second are kept at any speed. */
   readonly clock?: Clock;
@@ -49,8 +51,8 @@ export class RotationLab {
   }
 
   static async start(options: RotationLabOptions): Promise<RotationLab> {
-    const { clock = systemClock, settings = {} } = options;
-    const kms = await KmsLab.start({ clock, settings });
+    const { clock = systemClock, settings = {}, regions } = options;
+    const kms = await KmsLab.start({ clock, settings, ...(regions && { regions }) });
     const pairs = Array.from({ length: PAIRS }, makePair);
     kms.server.account.readyPairs.set('RSA_2048', pairs);
     const zone = { [PARENT]: { NS: [`ns.${PARENT}`] }, [`ns.${PARENT}`]: { A: ['127.0.0.1'] } };
@@ -66,9 +68,14 @@ export class RotationLab {
     return [...domains.values()];
   }
 
-  /** `waxseal keys ARGS` */
-  async run(args: readonly string[]): Promise<Ran> {
-    return await runKeysCommandLine(args, async () => this.#settings(), this.#parts());
+  /**
+   * `waxseal keys ARGS`
+   *
+   * @param kms what the section `kms` has otherwise than the lab
+   */
+  async run(args: readonly string[], kms: Partial<KmsSettings> = {}): Promise<Ran> {
+    const settings = { ...this.#settings(), kms: { ...this.kms.settings, ...kms } };
+    return await runKeysCommandLine(args, async () => settings, this.#parts());
   }
 
   async stop(): Promise<void> {
@@ -77,7 +84,7 @@ export class RotationLab {
     await removeKeyringPlace(this.#place);
   }
 
-  #settings(): KeysSettings {
+  #settings(): Omit<KeysSettings, 'kms'> {
     const { dir, masterKeyFile } = this.#place;
     const server = this.#dns.server;
     return {
@@ -88,7 +95,6 @@ export class RotationLab {
         attempts: 2,
         hints: [{ zone: PARENT, servers: [server] }],
       },
-      kms: this.kms.settings,
     };
   }
 

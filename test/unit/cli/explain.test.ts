@@ -10,6 +10,7 @@ import {
   removeKeyringPlace,
 } from '../../support/keyring.ts';
 import { runWaxseal } from '../../support/run-waxseal.ts';
+import { NO_SERVERS } from '../../support/waxseal.ts';
 
 const MESSAGE = [
   'Received: from a by b; Mon, 2 Nov 2026 10:00:00 +0000',
@@ -32,6 +33,7 @@ describe('waxseal explain', () => {
       WAXSEAL_KEYS_DIR: place.dir,
       WAXSEAL_KEYS_MASTER_KEY_FILE: place.masterKeyFile,
       WAXSEAL_SERVER_NAME: 'relay.example.com',
+      WAXSEAL_DNS_HINTS: NO_SERVERS,
     };
     const active = async (domain: string, subdomains: boolean) => {
       const { stderr, code } = await runWaxseal(

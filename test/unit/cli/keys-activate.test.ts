@@ -101,4 +101,100 @@ describe('keys activate', () => {
     const { out } = await keys('activate', 'other.example');
     assert.match(out, /wx202611r1, wx202611e1: retiring; leave the DNS record in place/);
   });
+
+  describe('of a key that is retiring', () => {
+    beforeEach(async () => {
+      await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+      lab.clock.advance(2 * DAY_MS);
+      await keys('rotate', 'example.com');
+      assert.deepEqual(lab.states(), { wx202611r1: 'retiring', wx202611r2: 'active' });
+    });
+
+    const back = ['activate', 'example.com', '--selector', 'wx202611r1'];
+
+    it('asks each authoritative server', async () => {
+      lab.lame = '192.0.2.9';
+      const refused = await keys(...back);
+      assert.equal(refused.code, 3);
+      assert.match(
+        refused.err,
+        /wx202611r1\._domainkey\.example\.com: .*192\.0\.2\.9\): unreachable/,
+      );
+      assert.match(refused.err, /hint: put the record back .*export-dns.*--ignore-server.*--force/);
+      assert.deepEqual(lab.states(), { wx202611r1: 'retiring', wx202611r2: 'active' });
+      const ignore = ['--ignore-server', '192.0.2.9', '--reason', 'burnt down'];
+      const done = await keys(...back, ...ignore);
+      assert.equal(done.code, 0, done.err);
+      assert.match(done.out, /wx202611r1: active\nexample\.com: wx202611r2: retiring;/);
+      assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611r2: 'retiring' });
+      assert.match((await keys('history')).out, /server-ignored .*because: burnt down/);
+    });
+
+    it('needs its record, and goes with a fresh key only when that is seen too', async () => {
+      const record = lab.zone.get('wx202611r1._domainkey.example.com');
+      assert.ok(record !== undefined);
+      lab.zone.delete('wx202611r1._domainkey.example.com');
+      const gone = await keys(...back);
+      assert.equal(gone.code, 3);
+      assert.match(gone.err, /192\.0\.2\.1\): absent/);
+      lab.zone.set('wx202611r1._domainkey.example.com', record);
+      await keys('create', 'example.com', '--algorithm', 'ed25519');
+      const both = [...back, '--selector', 'wx202611e1'];
+      const early = await keys(...both);
+      assert.equal(early.code, 3);
+      assert.match(early.err, /not published yet: wx202611e1/);
+      await keys('publish', 'example.com');
+      lab.hidden.add('wx202611e1._domainkey.example.com');
+      const unseen = await keys(...both);
+      assert.equal(unseen.code, 4);
+      assert.match(unseen.err, /wx202611e1\._domainkey.*absent/);
+      lab.hidden.clear();
+      assert.equal((await keys(...both)).code, 0);
+      assert.deepEqual(lab.states(), {
+        wx202611r1: 'active',
+        wx202611r2: 'retiring',
+        wx202611e1: 'active',
+      });
+    });
+  });
+
+  it('goes on by force, says what each server said, and journals it with the reason', async () => {
+    lab.lame = '192.0.2.9';
+    await keys('create', 'example.com');
+    await keys('publish', 'example.com');
+    lab.hidden.add('wx202611e1._domainkey.example.com');
+    const done = await keys('activate', 'example.com', '--force', '--reason', 'ns2 is gone');
+    assert.equal(done.code, 0, done.err);
+    assert.deepEqual(lab.states(), { wx202611r1: 'active', wx202611e1: 'active' });
+    for (const said of [
+      'wx202611r1._domainkey.example.com: ns.example (192.0.2.1): seen',
+      'wx202611r1._domainkey.example.com: ns.example (192.0.2.9): unreachable, no answer',
+      'wx202611e1._domainkey.example.com: ns.example (192.0.2.1): absent',
+      'activated by force, although DNS does not show it everywhere; because: ns2 is gone',
+    ]) {
+      assert.ok(done.err.includes(`warning: ${said}\n`), done.err);
+    }
+    const forced = lab.journal.filter(({ event }) => event === 'activating');
+    assert.deepEqual(
+      forced.map(({ selector, reason }) => `${selector} ${reason}`),
+      ['wx202611r1 ns2 is gone', 'wx202611e1 ns2 is gone'],
+    );
+    assert.match(forced[0]?.details?.force ?? '', /192\.0\.2\.9\): unreachable/);
+    assert.match((await keys('history')).out, /activating .*because: ns2 is gone .*force: wx2/);
+  });
+
+  it('says that no reason was given for force, and nothing where DNS shows all', async () => {
+    await keys('create', 'example.com');
+    const blind = await keys('activate', 'example.com', '--force', '--json');
+    assert.equal(blind.code, 0, blind.err);
+    const { outcome, notes } = JSON.parse(blind.out);
+    assert.equal(outcome, 'done');
+    assert.match(
+      notes.join('\n'),
+      /\(192\.0\.2\.1\): absent\n.*; no reason was given \(--reason\)$/s,
+    );
+    await keys('create', 'seen.example');
+    await keys('publish', 'seen.example');
+    assert.equal((await keys('activate', 'seen.example', '--force')).err, '');
+  });
 });

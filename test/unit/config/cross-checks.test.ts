@@ -44,6 +44,16 @@ describe('configuration: settings that do not fit together', () => {
     ],
     ['signing.unmatched', 'signing: {unmatched: "fallback:"}', /fallback:DOMAIN/],
     ['dns.servers[0]', 'dns: {servers: [ns.example.com]}', /IP address/],
+    [
+      'dns.hints[0].servers[2]',
+      'dns: {hints: [{zone: a.test, servers: ["[::1]:5301", "192.0.2.1", "[0:0::1]:5302"]}]}',
+      /::1 stands there already, with port 5301: a name server has one port/,
+    ],
+    [
+      'dns.hints[2].zone',
+      'dns: {hints: [{zone: a.test, servers: [192.0.2.1]}, {zone: b.test, servers: [192.0.2.1]}, {zone: A.test., servers: [192.0.2.2]}]}',
+      /a\.test has a hint already: put all its servers into dns\.hints\[0\]/,
+    ],
     ['keys.store.s3.bucket', 'keys: {store: {kind: s3}}', /is needed/],
     [
       'keys.store.kubernetes.server',

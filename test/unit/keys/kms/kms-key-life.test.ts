@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { KeyBackend, StoredKey } from '../../../../src/keys/backend.ts';
 import { BACKENDS } from '../../../../src/keys/backends.ts';
+import { KeysRefusal } from '../../../../src/keys/keys-error.ts';
 import type { Kms } from '../../../../src/keys/kms/kms.ts';
 import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
@@ -103,6 +104,95 @@ describe('life of a key in KMS', function () {
       assert.deepEqual(await make('intent-1'), made);
       assert.equal(lab.server.count('ListKeys'), 2);
       assert.equal(lab.server.region().quotas.throttled, 0, 'paced');
+    });
+
+    describe('where the tags of keys may not be read', () => {
+      const deny = (where: { operation?: string; keyId?: string } = {}) =>
+        lab.server
+          .region()
+          .faults.inject(KMS_EFFECTS.accessDenied, { operation: 'ListResourceTags', ...where });
+
+      it('makes the first key all the same: nothing is searched for', async () => {
+        await start();
+        lab.server.makeWrappingKey();
+        deny();
+        await make('intent-1', 'now');
+        assert.equal(signingKeys().length, 1);
+        assert.equal(lab.server.count('ListResourceTags'), 0);
+        assert.equal(lab.server.count('ListKeys'), 0);
+      });
+
+      it('makes no second key for an interrupted run, and names the permission', async () => {
+        await start();
+        const first = await make('intent-1', 'now');
+        deny();
+        await assert.rejects(make('intent-1'), (error) => {
+          assert.ok(error instanceof KeysRefusal);
+          assert.equal(error.code, 'key-tags-hidden');
+          assert.match(
+            error.message,
+            /key of wx202611e1\._domainkey\.example\.com may have been made before/,
+          );
+          assert.match(error.message, /eu-central-1.*kms:ListResourceTags/);
+          assert.match(error.hint ?? '', /grant kms:ListResourceTags .*docs\/kms/);
+          return true;
+        });
+        assert.equal(signingKeys().length, 1);
+        assert.equal(lab.server.count('CreateKey'), 1);
+        lab.server.region().faults.clear();
+        assert.deepEqual(await make('intent-1'), first);
+      });
+
+      it('makes no second key when the answer to CreateKey was lost', async () => {
+        await start();
+        deny();
+        const { faults } = lab.server.region();
+        faults.inject(KMS_EFFECTS.cutAfter, { operation: 'CreateKey', times: 1 });
+        await assert.rejects(make('intent-1', 'now'), { code: 'key-tags-hidden' });
+        assert.equal(signingKeys().length, 1);
+      });
+
+      it('makes no second key where the tags of the first alone are hidden', async () => {
+        await start();
+        lab.server.makeWrappingKey();
+        await make('intent-1', 'now');
+        deny({ keyId: signingKeys()[0]?.id ?? '' });
+        await assert.rejects(make('intent-1'), { code: 'key-tags-hidden' });
+        assert.equal(signingKeys().length, 1);
+      });
+
+      it('makes none where keys may not even be listed', async () => {
+        await start();
+        await make('intent-1', 'now');
+        deny({ operation: 'ListKeys' });
+        await assert.rejects(make('intent-1'), {
+          code: 'key-tags-hidden',
+          message: /kms:ListKeys/,
+        });
+        assert.equal(signingKeys().length, 1);
+      });
+
+      it('passes over keys of others, and of other domains', async () => {
+        await start();
+        lab.server.makeWrappingKey();
+        const other = await backend.create({ ...IDENTITY, domain: 'example.net' }, 'other', 'now');
+        deny({ keyId: signingKeys()[0]?.id ?? '' });
+        await make('intent-1');
+        assert.equal(signingKeys().length, 2);
+        assert.match(other.material?.arn ?? '', /^arn:/);
+        const [foreign] = lab.server.account.keysIn(HOME);
+        lab.server.region().faults.clear();
+        lab.server.region().faults.inject(KMS_EFFECTS.accessDenied, { keyId: foreign?.id ?? '' });
+        await make('intent-2');
+        assert.equal(signingKeys().length, 3);
+      });
+
+      it('does not take them for orphans in silence', async () => {
+        await start();
+        await make('intent-1', 'now');
+        deny();
+        await assert.rejects(backend.orphans([]), { code: 'key-tags-hidden' });
+      });
     });
 
     it('replicates into each Region, tags each, and waits until they are enabled', async () => {
