@@ -14,6 +14,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { KeysSettings } from '../../src/cli/keys-command.ts';
 import { makeDirectory, writeFileAtomic } from '../../src/keys/atomic-write.ts';
+import type { BackendName } from '../../src/keys/backend-names.ts';
+import { BACKENDS } from '../../src/keys/backends.ts';
 import type { KeyState } from '../../src/keys/key-state.ts';
 import type { ManifestKey } from '../../src/keys/manifest.ts';
 import { FileKeyringStore } from '../../src/keys/store/file-store.ts';
@@ -21,6 +23,8 @@ import { AheadClock } from './ahead-clock.ts';
 import { type Bind, startBind } from './bind.ts';
 import { runCompressed } from './compressed-cli.ts';
 import { freePort } from './free-port.ts';
+import type { FakeKms } from './kms/fake-kms.ts';
+import { KmsLab } from './kms/kms-lab.ts';
 import { habits } from './lifecycle-cli.ts';
 import { LiveMail } from './live-mail.ts';
 import { liveDkimpy, liveOpendkim } from './live-verifiers.ts';
@@ -31,6 +35,10 @@ import { type LogRecord, Waxseal } from './waxseal.ts';
 const DOMAIN = 'example.test';
 const KEY_NAME = 'waxseal-key';
 const MX_ADDRESS = '127.0.1.1';
+/** Three relays share the half of AWS's quotas that one alone would take. */
+const QUOTA_SHARE = 16;
+/** How KMS knows the relay with a copy from the others. */
+export const COPIED_ACCESS_KEY_ID = 'AKIDCOPIED';
 
 /** A relay of the lab. */
 export interface Replica {
@@ -65,26 +73,39 @@ export interface LoadPeers {
   readonly opendkim: string;
 }
 
+interface LoadLabParts {
+  readonly clock: AheadClock;
+  readonly backend: BackendName;
+  readonly kms: KmsLab | undefined;
+  readonly bind: Bind;
+  readonly mx: FakeMx;
+  readonly load: MailLoad;
+  readonly mail: LiveMail;
+}
+
 /**
  * One signing domain with its records in a real BIND, commands on a compressed clock, relays on the
- * machine's, a load through them, and real verifiers behind the MX.
+ * machine's, a load through them, and real verifiers behind the MX. Where the back end of its keys is
+ * in AWS, the in-repo KMS is at hand, on the clock of the commands.
  */
 export class LoadLab {
-  readonly clock = new AheadClock();
+  readonly clock: AheadClock;
   readonly domain = DOMAIN;
   readonly load: MailLoad;
   readonly mail: LiveMail;
   readonly replicas: Replica[] = [];
   readonly settings: KeysSettings;
+  readonly #backend: BackendName;
+  readonly #kms: KmsLab | undefined;
   readonly #root: string;
   readonly #bind: Bind;
   readonly #mx: FakeMx;
 
-  private constructor(
-    root: string,
-    { bind, mx, load, mail }: { bind: Bind; mx: FakeMx; load: MailLoad; mail: LiveMail },
-  ) {
+  private constructor(root: string, { clock, backend, kms, bind, mx, load, mail }: LoadLabParts) {
+    this.clock = clock;
     this.#root = root;
+    this.#backend = backend;
+    this.#kms = kms;
     this.#bind = bind;
     this.#mx = mx;
     this.load = load;
@@ -100,11 +121,19 @@ export class LoadLab {
       },
       dns: { servers: [server], hints, timeoutMs: 5000, attempts: 3 },
       publishers: [{ domains: ['*'], kind: 'rfc2136', server, keyName: KEY_NAME, keyFile }],
+      ...(kms === undefined ? {} : { kms: kms.settings }),
     };
   }
 
-  /** @param perSecond messages of the load, over all replicas */
-  static async start({ named, opendkim }: LoadPeers, perSecond: number): Promise<LoadLab> {
+  /**
+   * @param backend of the keys that `rotate` makes
+   * @param perSecond messages of the load, over all replicas
+   */
+  static async start(
+    { named, opendkim }: LoadPeers,
+    backend: BackendName,
+    perSecond: number,
+  ): Promise<LoadLab> {
     const root = await mkdtemp(join(tmpdir(), 'waxseal-load-'));
     const secret = randomBytes(32).toString('base64');
     const statements = `key "${KEY_NAME}" { algorithm hmac-sha256; secret "${secret}"; };`;
@@ -120,7 +149,15 @@ export class LoadLab {
     ];
     await mkdir(join(root, 'mail'));
     const mail = new LiveMail(join(root, 'mail'), load, verifiers);
-    return new LoadLab(root, { bind, mx, load, mail });
+    const clock = new AheadClock();
+    const kms = BACKENDS[backend].inAws === true ? await KmsLab.start({ clock }) : undefined;
+    return new LoadLab(root, { clock, backend, kms, bind, mx, load, mail });
+  }
+
+  /** @throws where the keys are not in AWS */
+  get kms(): FakeKms {
+    if (this.#kms !== undefined) return this.#kms.server;
+    throw new Error(`the keys are in ${this.#backend}`);
   }
 
   /**
@@ -149,7 +186,8 @@ export class LoadLab {
     };
     await copy('private keys');
     await copy('manifests');
-    return { ...(await this.#serve(place)), copy };
+    const env = { AWS_ACCESS_KEY_ID: COPIED_ACCESS_KEY_ID };
+    return { ...(await this.#serve(place, env)), copy };
   }
 
   #nextPlace(): string {
@@ -162,12 +200,20 @@ export class LoadLab {
       keys: { dir, masterKeyFile, watchMs: 500 },
       dns: { servers: [this.#bind.server] },
       relay: { port: this.#mx.port, allowPrivate: true, ehloName: 'relay.example.net' },
+      ...(this.#kms === undefined
+        ? {}
+        : { kms: { ...this.#kms.settings, quotaShare: QUOTA_SHARE } }),
     });
     const events = (name: string) => waxseal.records.filter(({ event }) => event === name);
     await waxseal.serve(env);
     const replica = { waxseal, pid: waxseal.pid, events };
     this.replicas.push(replica);
     return replica;
+  }
+
+  /** Rotates its keys up to `active`; the first ones too. */
+  async rotate(): Promise<void> {
+    await this.run('rotate', DOMAIN, '--backend', this.#backend);
   }
 
   /** Runs `waxseal keys ARGS`, which is to succeed. */
@@ -193,6 +239,7 @@ export class LoadLab {
     for (const { waxseal } of this.replicas) await waxseal.stop();
     await this.#mx.close();
     await this.#bind.close();
+    await this.#kms?.stop();
     await rm(this.#root, { recursive: true, force: true });
   }
 }
