@@ -3,14 +3,20 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BackendName } from '../../src/keys/backend-names.ts';
 import { DAY_MS } from '../../src/keys/lifecycle/policy.ts';
+import { commandsAsProcesses, commandsInProcess, type OpenLoadCommands } from './load-commands.ts';
 import { COPIED_ACCESS_KEY_ID, type CopiedReplica, type LoadLab } from './load-lab.ts';
 
+/** A process takes longer than a call, and the job has less to do each time. */
+const PROCESS_EVERY_MS = 4 * DAY_MS;
 /** What one call to Sign takes, on the wire and in KMS. */
 const SIGN_MS = 5;
 
 /** What is special about a rotation under load with keys in one back end. */
 export interface LoadBackend {
   readonly name: BackendName;
+  readonly commands: OpenLoadCommands;
+  /** How often the scheduled job runs until the old keys are withdrawn, on the clock of the commands. */
+  readonly jobEveryMs: number;
   /** Messages that each replica takes at least in each part of the rotation. */
   readonly some: number;
   /** Before the load begins. */
@@ -38,6 +44,8 @@ export interface KeptKeys {
 
 const file: LoadBackend = {
   name: 'file',
+  commands: commandsInProcess,
+  jobEveryMs: DAY_MS / 2,
   some: 100,
   keepFrom: (_lab, copied) => ({
     isTold: () => copied.events('keyring-trouble').length > 0,
@@ -54,6 +62,8 @@ const file: LoadBackend = {
 
 const kmsEnvelope: LoadBackend = {
   name: 'kms-envelope',
+  commands: commandsAsProcesses,
+  jobEveryMs: PROCESS_EVERY_MS,
   some: 25,
   /** Its role may not decrypt them yet. */
   keepFrom: ({ kms }, copied, fresh) => {
@@ -86,6 +96,8 @@ const kmsEnvelope: LoadBackend = {
 
 const kmsSign: LoadBackend = {
   name: 'kms-sign',
+  commands: commandsAsProcesses,
+  jobEveryMs: PROCESS_EVERY_MS,
   some: 25,
   prepare: ({ kms }) =>
     kms.region().faults.inject({ kind: 'latency', ms: SIGN_MS }, { operation: 'Sign' }),
