@@ -33,6 +33,8 @@ export interface KmsCallRecord {
  * @returns false: AccessDeniedException
  */
 export type KmsCondition = (call: {
+  /** Of the caller. */
+  readonly accessKeyId: string;
   readonly operation: string;
   readonly region: string;
   readonly key: KmsKey | undefined;
@@ -180,8 +182,8 @@ export class FakeKmsRegion {
           response.destroy();
           return;
         }
-        this.#authenticate(request, body);
-        answer = this.#answer(record.operation, input, effects);
+        const accessKeyId = this.#authenticate(request, body);
+        answer = this.#answer(record.operation, input, { accessKeyId, effects });
       } catch (error) {
         if (error instanceof KmsAnswerError) record.error = error.type;
         throw error;
@@ -218,9 +220,13 @@ export class FakeKmsRegion {
     response.end(body === undefined ? '<html>Bad Gateway</html>' : JSON.stringify(body));
   }
 
-  /** When and for which Region a request was signed is checked; and its signature, of one caller. */
-  #authenticate(request: IncomingMessage, body: string): void {
-    const scope = /Credential=[^/]+\/\d{8}\/([^/]+)\/kms\/aws4_request/.exec(
+  /**
+   * When and for which Region a request was signed is checked; and its signature, of one caller.
+   *
+   * @returns the caller's access key id
+   */
+  #authenticate(request: IncomingMessage, body: string): string {
+    const scope = /Credential=([^/]+)\/\d{8}\/([^/]+)\/kms\/aws4_request/.exec(
       request.headers.authorization ?? '',
     );
     if (scope === null) {
@@ -229,8 +235,9 @@ export class FakeKmsRegion {
         'Missing Authentication Token',
       );
     }
-    if (scope[1] !== this.name) {
-      const message = `Credential should be scoped to a valid region, not '${scope[1]}'.`;
+    const [, accessKeyId = '', region] = scope;
+    if (region !== this.name) {
+      const message = `Credential should be scoped to a valid region, not '${region}'.`;
       throw new KmsAnswerError('InvalidSignatureException', message);
     }
     const written = String(request.headers['x-amz-date']);
@@ -242,14 +249,21 @@ export class FakeKmsRegion {
     }
     const { method = '', url = '', headers } = request;
     const signature = expectedSignature(method, url, headers, body, SECRETS.AKIDEXAMPLE);
-    if (signature === undefined || !Object.hasOwn(SECRETS, signature.accessKeyId)) return;
-    if (signature.given === signature.expected) return;
+    if (signature === undefined || !Object.hasOwn(SECRETS, accessKeyId)) return accessKeyId;
+    if (signature.given === signature.expected) return accessKeyId;
     const message =
       'The request signature we calculated does not match the signature you provided.';
     throw new KmsAnswerError('InvalidSignatureException', message);
   }
 
-  #answer(name: string, input: KmsInput, effects: readonly KmsEffect[]): Record<string, unknown> {
+  #answer(
+    name: string,
+    input: KmsInput,
+    {
+      accessKeyId,
+      effects,
+    }: { readonly accessKeyId: string; readonly effects: readonly KmsEffect[] },
+  ): Record<string, unknown> {
     const row = KMS_OPERATIONS[name];
     if (row === undefined) throw new KmsAnswerError('UnknownOperationException', name);
     const { account } = this.#kms;
@@ -257,7 +271,8 @@ export class FakeKmsRegion {
     const context: KmsCallContext = { account, region: this.name, input, key };
     this.quotas.count(row.quota(context));
     for (const effect of effects) if (effect.kind === 'error') throw errorOf(effect);
-    const call = { operation: name, region: this.name, key, context: contextOf(input), input };
+    const asked = { operation: name, region: this.name, key, context: contextOf(input), input };
+    const call = { ...asked, accessKeyId };
     if (!this.#kms.conditions.every((condition) => condition(call))) {
       const message = `not authorized to perform: kms:${name} because no identity-based policy allows it`;
       throw new KmsAnswerError('AccessDeniedException', message);

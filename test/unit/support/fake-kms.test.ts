@@ -164,6 +164,15 @@ describe('in-repo KMS', () => {
     assert.equal(await encrypt('example.net'), 'AccessDeniedException');
   });
 
+  it('a condition on the caller is access denied', async () => {
+    const KeyId = kms.makeWrappingKey();
+    const encrypt = () => outcome('Encrypt', { KeyId, Plaintext: Buffer.of(1) });
+    kms.conditions.push(({ accessKeyId }) => accessKeyId === 'AKIDEXAMPLE');
+    assert.equal(await encrypt(), 'ok');
+    kms.conditions.push(({ accessKeyId }) => accessKeyId === 'AKIDOTHER');
+    assert.equal(await encrypt(), 'AccessDeniedException');
+  });
+
   it('Ed25519 signs RAW only, RSA a digest of 32 octets', async () => {
     const KeyId = await signingKey();
     const digest = { ...signing(KeyId), MessageType: 'DIGEST' as const };
