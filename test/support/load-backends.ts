@@ -5,6 +5,7 @@ import type { BackendName } from '../../src/keys/backend-names.ts';
 import { DAY_MS } from '../../src/keys/lifecycle/policy.ts';
 import { commandsAsProcesses, commandsInProcess, type OpenLoadCommands } from './load-commands.ts';
 import { COPIED_ACCESS_KEY_ID, type CopiedReplica, type LoadLab } from './load-lab.ts';
+import type { LogRecord } from './waxseal.ts';
 
 /** A process takes longer than a call, and the job has less to do each time. */
 const PROCESS_EVERY_MS = 4 * DAY_MS;
@@ -101,6 +102,23 @@ const kmsSign: LoadBackend = {
   some: 25,
   prepare: ({ kms }) =>
     kms.region().faults.inject({ kind: 'latency', ms: SIGN_MS }, { operation: 'Sign' }),
+  /** Its role may not sign with them yet: the retiring ones go on. */
+  keepFrom: ({ kms }, copied, fresh) => {
+    kms.conditions.push(
+      ({ operation, accessKeyId, key }) =>
+        operation !== 'Sign' ||
+        accessKeyId !== COPIED_ACCESS_KEY_ID ||
+        !fresh.includes(key?.tags.get('waxseal:selector') ?? ''),
+    );
+    const isAbout = ({ about, message }: LogRecord) =>
+      about === 'kms' && /cannot sign: .*AccessDenied/.test(String(message));
+    return {
+      isTold: () => copied.events('warning').some(isAbout),
+      release: async () => {
+        kms.conditions.length = 0;
+      },
+    };
+  },
   assertGone: async (lab, { old, fresh }) => {
     const states = () => {
       const signing = lab.kms.account
