@@ -209,16 +209,16 @@ export class KmsCaller {
     const { clock, settings } = this.#options;
     const row = KMS_OPERATIONS[operation];
     if (row.endsKey) refuseWrappingKey(operation, input(region.name), settings.wrappingKey);
-    const pauseMs = this.#bucket(region, family).take(dueMs - clock.monotonicMs());
+    // Late, it would be cut short, and that would be held against the Region.
+    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
+    const spareMs = () => Math.max(0, dueMs - clock.monotonicMs() - neededMs);
+    const pauseMs = this.#bucket(region, family).take(spareMs());
     if (pauseMs === undefined) {
       const message = `KMS in ${region.name}, ${operation}: more calls wait than kms.quotaShare lets go in time`;
       return new KmsError('over-quota', message);
     }
     if (!(await waitMs(clock, pauseMs, signal))) return aborted(operation);
-    // Late, it would be cut short, and that would be held against the Region.
-    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
-    const spareMs = dueMs - clock.monotonicMs() - neededMs;
-    const slot = await region.slots.take(Math.max(0, spareMs), signal);
+    const slot = await region.slots.take(spareMs(), signal);
     if (slot === 'aborted') return aborted(operation);
     if (slot === 'late') {
       const message = `KMS in ${region.name}, ${operation}: none of ${settings.connections} connections (kms.connections) was free in time`;
