@@ -191,8 +191,13 @@ export class KmsCaller {
       const error = knownError(thrown, operation, region.name);
       traceRequest(error.requestId);
       this.#counters.failed(error.kind);
-      if (error.row.opensBreaker) region.breaker.failed();
-      else if (NOT_ASKED.has(error.kind)) region.breaker.spoiled();
+      // Who has less time than an attempt may take cannot tell a slow Region from one that is down.
+      const { attemptTimeoutMs } = this.#options.settings;
+      const wholeMs = Math.min(attemptTimeoutMs, this.#totalMs(undefined));
+      const isBrief = error.kind === 'timeout' && this.#totalMs(call.withinMs) < wholeMs;
+      if (NOT_ASKED.has(error.kind) || isBrief) {
+        region.breaker.spoiled();
+      } else if (error.row.opensBreaker) region.breaker.failed();
       else region.breaker.succeeded();
       return { kind: 'fault', error };
     } finally {

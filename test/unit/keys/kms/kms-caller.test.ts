@@ -337,6 +337,26 @@ describe('calls to KMS', () => {
     assert.deepEqual(alerts, [], 'the breaker stays closed');
   });
 
+  it('that have less time than an attempt say nothing of the Region when it is over', async () => {
+    behaviour.one = 'slow';
+    const kms = caller();
+    const brief = () =>
+      kms.call({
+        operation: 'Decrypt',
+        family: 'symmetric',
+        regions: ['one'],
+        withinMs: 5000,
+        input: () => ({ KeyId: 'k', CiphertextBlob: Buffer.of(1) }),
+      });
+    const late = Array.from({ length: 6 }, () => kindOf(brief()));
+    await elapse(Promise.all(late));
+    assert.deepEqual(new Set(await Promise.all(late)), new Set(['timeout']));
+    const answer = kindOf(sign(kms));
+    await elapse(answer);
+    assert.equal(await answer, 'answer');
+    assert.deepEqual(alerts, [], 'the breaker stays closed');
+  });
+
   it('are counted against the budget, but never what takes a key out of use', async () => {
     const kms = caller({ budget: 2 });
     assert.equal(await sign(kms), 'one');
