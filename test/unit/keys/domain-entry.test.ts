@@ -128,6 +128,9 @@ describe('opening a domain', () => {
     });
     assert.equal(selectors(entry.answer), 'KMS does not answer');
     assert.equal(entry.broken, 'KMS does not answer');
+    assert.equal(entry.answer, entry.answer, 'worked out once, though each MAIL asks');
+    later.reason = 'KMS is slow';
+    assert.equal(entry.broken, 'KMS is slow');
     later.signer = signer();
     assert.deepEqual(selectors(entry.answer), ['r1']);
     assert.equal(entry.broken, undefined);
