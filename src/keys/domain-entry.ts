@@ -90,8 +90,13 @@ export async function openDomain(
     const onlyKnown = opened.later?.pending === true;
     const standIn = await openRetiring(source, key, parts, onlyKnown);
     const isTried = opened.later !== undefined;
-    const spare = isTried ? await openSpare(source, key, false, parts) : undefined;
-    failures.push({ key, outcome: opened, spare, standIn });
+    const { fallback } = isTried ? await openSpare(source, key, false, parts) : {};
+    failures.push({
+      key,
+      outcome: opened,
+      spare: { fallback, predecessor: spareOf(standIn) },
+      standIn,
+    });
   }
   const worked = { source, notes, parentSigns: parts.parentSigns };
   if (failures.every(({ outcome }) => outcome.later === undefined)) {
@@ -284,6 +289,10 @@ function standInNote(failure: KeyFailure): string[] {
   if (standIn === undefined) return [];
   const { selector } = standIn.key;
   return [`${reasonNow(failure)}; the retiring key ${selector} goes on in its place`];
+}
+
+function spareOf(open: OpenSigner | undefined): SpareKey | undefined {
+  return open && { key: open.key, outcome: { kind: 'open', signer: open.signer } };
 }
 
 function signingKey(
