@@ -90,8 +90,13 @@ export async function openDomain(
     const onlyKnown = opened.later?.pending === true;
     const standIn = await openRetiring(source, key, parts, onlyKnown);
     const isTried = opened.later !== undefined;
-    const spare = isTried ? await openSpare(source, key, false, parts) : undefined;
-    failures.push({ key, outcome: opened, spare, standIn });
+    const { fallback } = isTried ? await openSpare(source, key, false, parts) : {};
+    failures.push({
+      key,
+      outcome: opened,
+      spare: { fallback, predecessor: spareOf(standIn) },
+      standIn,
+    });
   }
   const worked = { source, notes, parentSigns: parts.parentSigns };
   if (failures.every(({ outcome }) => outcome.later === undefined)) {
@@ -113,7 +118,8 @@ class UnsettledEntry implements DomainEntry {
   readonly #worked: Worked;
   readonly #signers: readonly OpenSigner[];
   readonly #failures: readonly KeyFailure[];
-  #settled: EntryNow | undefined;
+  /** What was worked out last, and from what: mail asks at each MAIL, of ten thousand domains in turn. */
+  #last: { readonly now: EntryNow; readonly from: readonly unknown[] } | undefined;
 
   constructor(worked: Worked, signers: readonly OpenSigner[], failures: readonly KeyFailure[]) {
     this.source = worked.source;
@@ -148,7 +154,9 @@ class UnsettledEntry implements DomainEntry {
   }
 
   get #now(): EntryNow {
-    if (this.#settled !== undefined) return this.#settled;
+    const from = this.#failures.map(({ outcome }) => signerNow(outcome) ?? outcome.later?.reason);
+    const last = this.#last;
+    if (last?.from.every((one, index) => one === from[index]) === true) return last.now;
     const signers = [...this.#signers];
     const failures: KeyFailure[] = [];
     for (const failure of this.#failures) {
@@ -157,7 +165,7 @@ class UnsettledEntry implements DomainEntry {
       else signers.push({ key: failure.key, signer, ...failure.spare });
     }
     const now = entryNow(this.#worked, signers, failures);
-    if (failures.length === 0) this.#settled = now;
+    this.#last = { now, from };
     return now;
   }
 }
@@ -281,6 +289,10 @@ function standInNote(failure: KeyFailure): string[] {
   if (standIn === undefined) return [];
   const { selector } = standIn.key;
   return [`${reasonNow(failure)}; the retiring key ${selector} goes on in its place`];
+}
+
+function spareOf(open: OpenSigner | undefined): SpareKey | undefined {
+  return open && { key: open.key, outcome: { kind: 'open', signer: open.signer } };
 }
 
 function signingKey(

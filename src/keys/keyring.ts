@@ -198,10 +198,10 @@ export async function buildKeyring(
   const isEmpty = entries.size === 0 && options.mayBeEmpty !== true;
   const where = options.store?.kind === 'file' ? options.dir : (options.store?.kind ?? options.dir);
   const emptiness = isEmpty ? `the keyring in ${where} has no domain` : undefined;
-  const failing = new Set([...entries.values()].filter(({ signers }) => signers.length === 0));
+  const failing = [...entries.values()].filter(({ signers }) => signers.length === 0);
   // As soon as one domain has a key, the fault is over; most keyrings never have one.
-  const fault = () =>
-    emptiness ?? (failing.size < entries.size ? undefined : faultOf([...failing]));
+  const faultOfAll = failing.length < entries.size ? () => undefined : faultOf(failing);
+  const fault = () => emptiness ?? faultOfAll();
   return { keyring: new Keyring(snapshot, entries, warnings, fault), failures };
 }
 
@@ -220,12 +220,15 @@ function isSignedByParent(previous: Keyring | undefined, domain: string): boolea
   return answer?.kind === 'keys' && answer.domain !== domain;
 }
 
-/** All active keys fail, and for a reason that concerns the whole back end. */
-function faultOf(entries: readonly DomainEntry[]): string | undefined {
-  if (entries.some(({ signers }) => signers.length > 0)) return undefined;
-  const outcomes = entries.flatMap((entry) => entry.failures.map(({ outcome }) => outcome));
-  const isBackend = outcomes.every(({ scope }) => scope === 'backend');
-  return isBackend ? (outcomes[0]?.later?.reason ?? outcomes[0]?.reason) : undefined;
+/** All active keys fail, and for a reason that concerns the whole back end. Asked at each MAIL. */
+function faultOf(entries: readonly DomainEntry[]): () => string | undefined {
+  const outcomes = entries.flatMap(({ failures }) => failures.map(({ outcome }) => outcome));
+  const [first] = outcomes;
+  if (!outcomes.every(({ scope }) => scope === 'backend')) return () => undefined;
+  return () => {
+    if (outcomes.some(({ later }) => later?.signer !== undefined)) return undefined;
+    return first?.later?.reason ?? first?.reason;
+  };
 }
 
 /** Its back end says so of all of them at once. */

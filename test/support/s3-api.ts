@@ -23,6 +23,8 @@ export class FakeS3 {
   loseAnswerTo: (method: string, key: string) => boolean = () => false;
   /** Answers 409 and does the work when `land` is called: an earlier attempt that is still under way. */
   postpone: (method: string, key: string) => boolean = () => false;
+  /** When what is written now was written. */
+  nowMs: () => number = Date.now;
   #postponed: (() => void)[] = [];
   readonly #server: Server;
   readonly #objects = new Map<string, Version[]>();
@@ -104,6 +106,7 @@ export class FakeS3 {
     headers: IncomingMessage['headers'],
     text: string,
   ): [number, Record<string, string>, string] {
+    if (key === '' && url.searchParams.has('versions')) return this.#listVersions(url);
     if (key === '') return this.#list(url);
     const standing = this.text(key);
     if (method === 'GET') {
@@ -135,9 +138,31 @@ export class FakeS3 {
 
   #push(key: string, text: string | undefined): string {
     this.#count += 1;
-    const version = { id: `v${this.#count}`, text, changed: new Date() };
+    const version = { id: `v${this.#count}`, text, changed: new Date(this.nowMs()) };
     this.#objects.set(key, [...(this.#objects.get(key) ?? []), version]);
     return version.id;
+  }
+
+  #listVersions(url: URL): [number, Record<string, string>, string] {
+    const prefix = url.searchParams.get('prefix') ?? '';
+    const found = [...this.#objects]
+      .filter(([key]) => key.startsWith(prefix))
+      .flatMap(([key, versions]) => versions.map((version) => ({ key, ...version })))
+      .sort((one, other) => (one.id < other.id ? -1 : 1));
+    const after = url.searchParams.get('version-id-marker') ?? '';
+    const left = found.filter(({ id }) => id > after);
+    const page = left.slice(0, 2); // small pages
+    const items = page.map(({ key, id, text }) => {
+      const element = text === undefined ? 'DeleteMarker' : 'Version';
+      return `<${element}><Key>${key}</Key><VersionId>${id}</VersionId></${element}>`;
+    });
+    const last = page.at(-1);
+    const next =
+      page.length < left.length && last !== undefined
+        ? `<NextKeyMarker>${last.key}</NextKeyMarker><NextVersionIdMarker>${last.id}</NextVersionIdMarker>`
+        : '';
+    const body = `<?xml version="1.0"?><ListVersionsResult>${items.join('')}${next}<IsTruncated>${next !== ''}</IsTruncated></ListVersionsResult>`;
+    return [200, { 'content-type': 'application/xml' }, body];
   }
 
   #list(url: URL): [number, Record<string, string>, string] {

@@ -239,8 +239,10 @@ function thrownFields(error: unknown): Thrown {
       : undefined;
   const status = field('httpStatusCode');
   const requestId = field('requestId');
+  // Of an endpoint with several addresses, all of which failed, Node tells the first one's code.
+  const isSystems = error.name === 'Error' || error instanceof AggregateError;
   return {
-    name: code !== undefined && error.name === 'Error' ? code : error.name,
+    name: code !== undefined && isSystems ? code : error.name,
     message: error.message,
     code,
     status: typeof status === 'number' ? status : undefined,

@@ -21,8 +21,13 @@ type State =
   | { readonly kind: 'failing'; readonly reason: string; readonly error: KmsError }
   | { readonly kind: 'open'; readonly signer: Signer };
 
-/** Asks KMS. @throws KmsError */
-export type OpenWrapped = () => Promise<Signer>;
+/**
+ * Asks KMS.
+ *
+ * @param isWaitedFor the start of a relay, or a reload, stands still until it has ended
+ * @throws KmsError
+ */
+export type OpenWrapped = (isWaitedFor: boolean) => Promise<Signer>;
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
@@ -63,10 +68,10 @@ class HeldKey implements LaterKey {
     return this.state.kind === 'waiting';
   }
 
-  async attempt(): Promise<void> {
+  async attempt(isWaitedFor: boolean): Promise<void> {
     if (this.#open === undefined) return;
     try {
-      this.state = { kind: 'open', signer: await this.#open() };
+      this.state = { kind: 'open', signer: await this.#open(isWaitedFor) };
       this.#open = undefined;
     } catch (thrown) {
       const error =
@@ -139,7 +144,7 @@ export class EnvelopeVault {
       return held;
     }
     const opening = (async () => {
-      await held.attempt();
+      await held.attempt(true);
       this.#hold(held);
       this.#settle(held);
       return held;
@@ -178,7 +183,7 @@ export class EnvelopeVault {
     for (const [id, held] of this.#queue) {
       if (held.state.kind !== 'waiting' || this.#opening.has(id)) continue;
       this.#opening.set(id, Promise.resolve(held));
-      await held.attempt();
+      await held.attempt(false);
       this.#opening.delete(id);
       this.#queue.delete(id);
       if (this.#closed) return;
@@ -222,7 +227,7 @@ export class EnvelopeVault {
   }
 
   async #retry(held: HeldKey): Promise<void> {
-    await held.attempt();
+    await held.attempt(false);
     if (this.#closed) return;
     if (held.state.kind === 'open') this.#options.alert(`${held.name} can be used now`);
     this.#settle(held);

@@ -191,8 +191,13 @@ export class KmsCaller {
       const error = knownError(thrown, operation, region.name);
       traceRequest(error.requestId);
       this.#counters.failed(error.kind);
-      if (error.row.opensBreaker) region.breaker.failed();
-      else if (NOT_ASKED.has(error.kind)) region.breaker.spoiled();
+      // Who has less time than an attempt may take cannot tell a slow Region from one that is down.
+      const { attemptTimeoutMs } = this.#options.settings;
+      const wholeMs = Math.min(attemptTimeoutMs, this.#totalMs(undefined));
+      const isBrief = error.kind === 'timeout' && this.#totalMs(call.withinMs) < wholeMs;
+      if (NOT_ASKED.has(error.kind) || isBrief) {
+        region.breaker.spoiled();
+      } else if (error.row.opensBreaker) region.breaker.failed();
       else region.breaker.succeeded();
       return { kind: 'fault', error };
     } finally {
@@ -209,16 +214,16 @@ export class KmsCaller {
     const { clock, settings } = this.#options;
     const row = KMS_OPERATIONS[operation];
     if (row.endsKey) refuseWrappingKey(operation, input(region.name), settings.wrappingKey);
-    const pauseMs = this.#bucket(region, family).take(dueMs - clock.monotonicMs());
+    // Late, it would be cut short, and that would be held against the Region.
+    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
+    const spareMs = () => Math.max(0, dueMs - clock.monotonicMs() - neededMs);
+    const pauseMs = this.#bucket(region, family).take(spareMs());
     if (pauseMs === undefined) {
       const message = `KMS in ${region.name}, ${operation}: more calls wait than kms.quotaShare lets go in time`;
       return new KmsError('over-quota', message);
     }
     if (!(await waitMs(clock, pauseMs, signal))) return aborted(operation);
-    // Late, it would be cut short, and that would be held against the Region.
-    const neededMs = Math.min(settings.attemptTimeoutMs, this.#totalMs(withinMs) / 2);
-    const spareMs = dueMs - clock.monotonicMs() - neededMs;
-    const slot = await region.slots.take(Math.max(0, spareMs), signal);
+    const slot = await region.slots.take(spareMs(), signal);
     if (slot === 'aborted') return aborted(operation);
     if (slot === 'late') {
       const message = `KMS in ${region.name}, ${operation}: none of ${settings.connections} connections (kms.connections) was free in time`;

@@ -44,7 +44,7 @@ export const kmsEnvelopeBackend: BackendRow = {
 
 /** Octets that Encrypt takes: https://docs.aws.amazon.com/kms/latest/APIReference/API_Encrypt.html */
 const MAX_PLAIN_BYTES = 4096;
-/** At the start of a relay, which must not wait for a KMS that is down. The rest is the vault's. */
+/** At the start of a relay, which must not wait for a KMS that is down. Later tries have all the time of a call. */
 const OPEN_WITHIN_MS = 5000;
 
 class KmsEnvelopeBackend implements KeyBackend {
@@ -115,9 +115,11 @@ class KmsEnvelopeBackend implements KeyBackend {
       return unusable(`${name}: the manifest has no wrapped key for it`);
     }
     if (algorithm === undefined) return unusable(`${name}: no keys of ${key.algorithm} in KMS`);
-    const vaulted = await this.#kms.vault.get(idOf(key), name, async () =>
-      localSigner(algorithm.algorithm, await this.#unwrap(key, wrappingKey, ciphertext, algorithm)),
-    );
+    const vaulted = await this.#kms.vault.get(idOf(key), name, async (isWaitedFor) => {
+      const withinMs = isWaitedFor ? OPEN_WITHIN_MS : undefined;
+      const privateKey = await this.#unwrap(key, wrappingKey, ciphertext, algorithm, withinMs);
+      return localSigner(algorithm.algorithm, privateKey);
+    });
     if (vaulted.kind === 'open') return vaulted;
     const { error, later } = vaulted;
     const scope = error.row.holdsKey || error.kind === 'other' ? 'key' : 'backend';
@@ -165,12 +167,13 @@ class KmsEnvelopeBackend implements KeyBackend {
     wrappingKey: string,
     ciphertext: string,
     { algorithm }: KmsAlgorithm,
+    withinMs?: number,
   ): Promise<KeyObject> {
     const { Plaintext } = await this.#kms.caller.call({
       operation: 'Decrypt',
       family: 'symmetric',
       regions: this.#kms.regionsOf(wrappingKey),
-      withinMs: OPEN_WITHIN_MS,
+      withinMs,
       input: (region) => ({
         KeyId: this.#kms.arnIn(wrappingKey, region),
         CiphertextBlob: Buffer.from(ciphertext, 'base64'),

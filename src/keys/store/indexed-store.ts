@@ -56,6 +56,8 @@ const LOOK_ATTEMPTS = 4;
 const FULL_SHARE = 0.4;
 /** A shard that would pass this part of the largest one gives the changed domain away. */
 const OVERFULL_SHARE = 0.9;
+/** Objects that wait for the next change to be removed; more are left to a sweep. */
+const MAX_PENDING = 20;
 /** Objects that no index names are removed when they are older than the newest by this: nobody is about to name them. */
 const ORPHAN_AGE_MS = 3_600_000;
 
@@ -71,7 +73,10 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
   readonly #shards = new Map<string, Manifest | KeysError>();
   #index: { readonly version: string; readonly index: ShardIndex } | undefined;
   readonly #turns = new Turns();
-  /** Of changes that were refused and may come true yet; see `Put.isPending`. */
+  /**
+   * Of changes that were refused and may come true yet (see `Put.isPending`), and what could not be
+   * removed: taken away with the next change.
+   */
   #pending: IndexedShard[] = [];
   #swept = false;
 
@@ -186,8 +191,8 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
       } else await this.#removeAll(next.written);
       return false;
     }
-    await this.#removeAll(next.replaced);
     await this.#removePending(next.index);
+    await this.#removeAll(next.replaced);
     await this.#sweep();
     return true;
   }
@@ -206,11 +211,15 @@ export class IndexedKeyringStore implements KeyringStore, KeyringSource {
     return written.some(({ object }) => objects.has(object));
   }
 
-  /** Nobody needs them; if it fails, the next sweep takes them. */
+  /** Nobody needs them; if it fails, the next change takes them, or the next sweep. */
   async #removeAll(shards: readonly IndexedShard[]): Promise<void> {
-    for (const { object, erase } of shards) {
-      await this.#place.remove('shard', object, erase).catch(() => undefined);
-      this.#shards.delete(object);
+    for (const shard of shards) {
+      try {
+        await this.#place.remove('shard', shard.object, shard.erase);
+      } catch {
+        if (this.#pending.length < MAX_PENDING) this.#pending.push(shard);
+      }
+      this.#shards.delete(shard.object);
     }
   }
 

@@ -218,7 +218,7 @@ export class RelayReporter {
   /** Keys that are open and could not be used when they were last tried: one before them may sign. */
   *#troubledKeys(): Generator<ReportedKey> {
     const { keyring } = this.#parts.holder;
-    for (const domain of keyring?.domains ?? []) {
+    for (const domain of keyring?.snapshot.domains.keys() ?? []) {
       for (const { key, signer } of keyring?.entry(domain)?.signers ?? []) {
         const { trouble } = signer;
         if (trouble === undefined) continue;

@@ -2,6 +2,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   ListObjectsV2Command,
+  ListObjectVersionsCommand,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
@@ -21,7 +22,8 @@ import type {
  * Texts as objects of a bucket. The ETag is the version: `If-Match` and `If-None-Match: *` make a
  * write fail with 412, or 409 when another one is under way
  * (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html). In a bucket that
- * keeps versions, what is replaced is deleted by its version id, so that nothing of it stays.
+ * keeps versions, what is replaced is deleted by its version id, or in all its versions where that is
+ * not known, so that nothing of it stays.
  */
 export class S3Place implements ObjectPlace {
   readonly maxBytes = 4 * 1024 * 1024;
@@ -106,14 +108,46 @@ export class S3Place implements ObjectPlace {
   }
 
   async remove(part: ObjectPart, name: string, erase?: string): Promise<void> {
-    const version = erase === undefined ? {} : { VersionId: erase };
+    const object = this.#object(part, name);
     try {
-      const command = new DeleteObjectCommand({ ...this.#object(part, name), ...version });
-      await this.#client.send(command, this.#bound());
+      // Only shards hold private keys, and only those who write them may look at versions.
+      const isUnknown = part === 'shard' && erase === undefined;
+      const versions = isUnknown ? await this.#versionsOf(object.Key) : [erase];
+      for (const VersionId of versions) {
+        const version = VersionId === undefined ? {} : { VersionId };
+        await this.#client.send(new DeleteObjectCommand({ ...object, ...version }), this.#bound());
+      }
     } catch (error) {
       if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return;
       throw this.#failed('keyring-unwritable', error);
     }
+  }
+
+  /** All that there is of an object, delete markers too. `undefined`: what has no version id. */
+  async #versionsOf(key: string): Promise<readonly (string | undefined)[]> {
+    const found: (string | undefined)[] = [];
+    let next: { readonly KeyMarker?: string; readonly VersionIdMarker?: string } | undefined = {};
+    while (next !== undefined) {
+      const command: ListObjectVersionsCommand = new ListObjectVersionsCommand({
+        Bucket: this.#bucket,
+        Prefix: key,
+        ...next,
+      });
+      const page = await this.#client.send(command, this.#bound()).catch((error: unknown) => {
+        if ([405, 501].includes(statusOf(error) ?? 0)) return undefined; // it keeps no versions
+        throw error;
+      });
+      if (page === undefined) return [undefined];
+      for (const { Key, VersionId } of [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])]) {
+        if (Key === key) found.push(VersionId === 'null' ? undefined : VersionId);
+      }
+      const { IsTruncated, NextKeyMarker: KeyMarker, NextVersionIdMarker: VersionIdMarker } = page;
+      next =
+        IsTruncated === true && KeyMarker !== undefined
+          ? { KeyMarker, ...(VersionIdMarker === undefined ? {} : { VersionIdMarker }) }
+          : undefined;
+    }
+    return found;
   }
 
   async list(part: ObjectPart, names = ''): Promise<readonly ListedObject[]> {
@@ -164,7 +198,7 @@ export class S3Place implements ObjectPlace {
     ].filter((part) => part !== '');
     const hint =
       status === 403
-        ? 's3:GetObject, s3:PutObject, s3:DeleteObject, s3:DeleteObjectVersion and s3:ListBucket are needed'
+        ? 's3:GetObject, s3:PutObject, s3:DeleteObject, s3:DeleteObjectVersion, s3:ListBucket and s3:ListBucketVersions are needed'
         : 'check keys.store.s3 and the credentials';
     return new KeysError(code, `${this.description}: ${why.join(' ')}`, { hint });
   }

@@ -49,6 +49,7 @@ const CONDITION_KEYS: Readonly<Record<string, readonly RegExp[]>> = {
     /^route53:ChangeResourceRecordSets(NormalizedRecordNames|RecordTypes|Actions)$/,
   ],
   's3:ListBucket': [/^s3:prefix$/, /^aws:SecureTransport$/],
+  's3:ListBucketVersions': [/^s3:prefix$/, /^aws:SecureTransport$/],
   's3:GetObject': [/^aws:SecureTransport$/],
   's3:PutObject': [/^s3:if-(none-)?match$/, /^aws:SecureTransport$/],
 };

@@ -128,6 +128,9 @@ describe('opening a domain', () => {
     });
     assert.equal(selectors(entry.answer), 'KMS does not answer');
     assert.equal(entry.broken, 'KMS does not answer');
+    assert.equal(entry.answer, entry.answer, 'worked out once, though each MAIL asks');
+    later.reason = 'KMS is slow';
+    assert.equal(entry.broken, 'KMS is slow');
     later.signer = signer();
     assert.deepEqual(selectors(entry.answer), ['r1']);
     assert.equal(entry.broken, undefined);
@@ -174,6 +177,26 @@ describe('opening a domain', () => {
     const after = await openDomain(revoked, { ...parts, before: entry, open: farAway });
     assert.ok(after.answer.kind === 'keys');
     assert.equal(after.answer.keys[0]?.predecessor, undefined);
+  });
+
+  it('has the predecessor at hand, too, of a key far away that was open later', async () => {
+    const before = await openDomain(domain(key('r1', 'active')), parts);
+    const later: { signer: Signer | undefined } & LaterKey = {
+      signer: undefined,
+      reason: 'its back end has not opened it yet',
+      pending: false,
+    };
+    const rotated = domain(key('r1', 'retiring'), key('r2', 'active', { backend: 'kms-sign' }));
+    const entry = await openDomain(rotated, {
+      ...parts,
+      before,
+      open: async () => ({ kind: 'unusable', scope: 'backend', reason: 'at first', later }),
+    });
+    assert.deepEqual(selectors(entry.answer), ['r1']);
+    later.signer = { ...signer(), remote: true };
+    assert.ok(entry.answer.kind === 'keys');
+    assert.equal(entry.answer.keys[0]?.selector, 'r2');
+    assert.equal(entry.answer.keys[0]?.predecessor?.signer, before.signers[0]?.signer);
   });
 
   it('opens no retiring key in place of one whose turn has only to come', async () => {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import { inspect } from 'node:util';
 import { type KmsClient, openAwsClient } from '../../../../src/keys/kms/aws-client.ts';
 import { KMS_FAULTS, KmsError, type KmsFaultKind } from '../../../../src/keys/kms/kms-fault.ts';
 import { KMS_EFFECTS, type KmsEffect } from '../../../support/kms/kms-faults.ts';
 import { KmsLab } from '../../../support/kms/kms-lab.ts';
+import { SilentListener } from '../../../support/silent-listener.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 
 describe('the border to the AWS SDK', () => {
@@ -74,6 +76,25 @@ describe('the border to the AWS SDK', () => {
   it('takes a refused connection for: unavailable', async () => {
     await lab.server.region().close();
     assert.equal((await faultOf()).kind, 'unavailable');
+  });
+
+  it('takes an endpoint of which one address is silent and one refuses for: timeout', async () => {
+    const silent = await SilentListener.open('127.0.0.3');
+    const { lookup } = dns;
+    const addresses = [silent.address, '127.0.0.1'].map((address) => ({ address, family: 4 }));
+    const twoAddresses = (_host: string, _options: object, done: (...answer: unknown[]) => void) =>
+      done(null, addresses);
+    dns.lookup = twoAddresses as never;
+    const endpoint = `http://kms.test:${silent.port}`;
+    try {
+      client = await openAwsClient({ region: 'eu-central-1', endpoint, connections: 1 });
+      const fault = await faultOf();
+      assert.equal(fault.kind, 'timeout', fault.message);
+      assert.match(fault.message, /^KMS in eu-central-1, DescribeKey: ETIMEDOUT/);
+    } finally {
+      dns.lookup = lookup;
+      await silent.close();
+    }
   });
 
   it('takes a wrong date for: clock-skew, and is right the next time', async () => {

@@ -8,8 +8,8 @@ import type { KmsSettings } from '../../../../src/keys/kms/kms-settings.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { build } from '../../config/build.ts';
 
-/** How a Region answers; `silence` never does, `slow` after ten seconds. */
-type Behaviour = KmsFaultKind | 'answer' | 'silence' | 'slow';
+/** How a Region answers; `silence` never does, `brief` after half a second, `slow` after ten. */
+type Behaviour = KmsFaultKind | 'answer' | 'silence' | 'brief' | 'slow';
 
 describe('calls to KMS', () => {
   let clock: ManualClock;
@@ -40,6 +40,7 @@ describe('calls to KMS', () => {
         });
       }
       if (now === 'slow') await new Promise<void>((resolve) => clock.after(10_000, resolve));
+      else if (now === 'brief') await new Promise<void>((resolve) => clock.after(500, resolve));
       else if (now !== 'answer') throw new KmsError(now, `${now} in ${region}`);
       return { $metadata: {}, Signature: Buffer.from(region) } as never;
     },
@@ -244,7 +245,7 @@ describe('calls to KMS', () => {
     const kms = caller({
       quotas: { rsaPerSecond: 2, eccPerSecond: 2 },
       maxWaiting: 5,
-      totalTimeoutMs: 3000,
+      totalTimeoutMs: 6000,
     });
     const kinds = Array.from({ length: 8 }, () => kindOf(sign(kms)));
     assert.equal(kms.underWay, 5);
@@ -319,6 +320,41 @@ describe('calls to KMS', () => {
     clock.advance(2000); // it was silent indeed, so it is left alone
     assert.equal(await sign(kms), 'one');
     assert.equal(clock.waiting, 0);
+  });
+
+  it('get a turn only while a whole attempt still fits: mail over the quota is not a KMS that is down', async () => {
+    behaviour.one = 'brief';
+    const kms = caller({ quotas: { rsaPerSecond: 20, eccPerSecond: 20 }, quotaShare: 50 });
+    const answers: Promise<string>[] = [];
+    for (let second = 0; second < 60; second += 1) {
+      for (let count = 0; count < 20; count += 1) answers.push(kindOf(sign(kms)));
+      await elapse(new Promise<void>((resolve) => clock.after(1000, resolve)));
+    }
+    await elapse(Promise.all(answers));
+    const said = Object.groupBy(await Promise.all(answers), (kind) => kind);
+    assert.deepEqual(Object.keys(said).sort(), ['answer', 'over-quota']);
+    assert.ok((said.answer?.length ?? 0) >= 600, 'ten in each second');
+    assert.deepEqual(alerts, [], 'the breaker stays closed');
+  });
+
+  it('that have less time than an attempt say nothing of the Region when it is over', async () => {
+    behaviour.one = 'slow';
+    const kms = caller();
+    const brief = () =>
+      kms.call({
+        operation: 'Decrypt',
+        family: 'symmetric',
+        regions: ['one'],
+        withinMs: 5000,
+        input: () => ({ KeyId: 'k', CiphertextBlob: Buffer.of(1) }),
+      });
+    const late = Array.from({ length: 6 }, () => kindOf(brief()));
+    await elapse(Promise.all(late));
+    assert.deepEqual(new Set(await Promise.all(late)), new Set(['timeout']));
+    const answer = kindOf(sign(kms));
+    await elapse(answer);
+    assert.equal(await answer, 'answer');
+    assert.deepEqual(alerts, [], 'the breaker stays closed');
   });
 
   it('are counted against the budget, but never what takes a key out of use', async () => {

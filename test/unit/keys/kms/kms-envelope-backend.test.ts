@@ -5,6 +5,8 @@ import { keyAlgorithmNamed } from '../../../../src/keys/key-algorithm.ts';
 import type { Kms } from '../../../../src/keys/kms/kms.ts';
 import { KMS_EFFECTS } from '../../../support/kms/kms-faults.ts';
 import { KmsLab, stored } from '../../../support/kms/kms-lab.ts';
+import { ManualClock } from '../../../support/manual-clock.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
 const OCTETS = Buffer.from('from:a@example.com\r\ndkim-signature:v=1; b=');
 
@@ -32,6 +34,23 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
     const row = keyAlgorithmNamed(key.algorithm)!;
     const publicKey = row.publicKeyFrom(Buffer.from(key.publicKey, 'base64'));
     return await row.verify(OCTETS, publicKey, await opened.signer.sign(OCTETS));
+  };
+
+  const replicatedWrappingKey = async (): Promise<string> => {
+    const made = await kms.caller.call({
+      operation: 'CreateKey',
+      family: 'CreateKey',
+      regions: ['eu-central-1'],
+      input: () => ({ MultiRegion: true }),
+    });
+    const wrappingKey = made.KeyMetadata?.Arn ?? '';
+    await kms.caller.call({
+      operation: 'ReplicateKey',
+      family: 'ReplicateKey',
+      regions: ['eu-central-1'],
+      input: () => ({ KeyId: wrappingKey, ReplicaRegion: 'eu-west-1' }),
+    });
+    return wrappingKey;
   };
 
   for (const [algorithm, spec] of [
@@ -113,23 +132,50 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
 
   it('opens a multi-Region wrapping key elsewhere when home does not answer', async () => {
     await start({ regions: ['eu-central-1', 'eu-west-1'], settings: { totalTimeoutMs: 5000 } });
-    const made = await kms.caller.call({
-      operation: 'CreateKey',
-      family: 'CreateKey',
-      regions: ['eu-central-1'],
-      input: () => ({ MultiRegion: true }),
-    });
-    const wrappingKey = made.KeyMetadata?.Arn ?? '';
-    await kms.caller.call({
-      operation: 'ReplicateKey',
-      family: 'ReplicateKey',
-      regions: ['eu-central-1'],
-      input: () => ({ KeyId: wrappingKey, ReplicaRegion: 'eu-west-1' }),
-    });
+    const wrappingKey = await replicatedWrappingKey();
     backend = await lab.connect('kms-envelope', lab.openKms({ wrappingKey }));
     const key = stored(identity('ed25519'), await backend.create(identity('ed25519'), 'i'));
     await lab.server.region('eu-central-1').close();
     assert.ok(await signs(key));
+  });
+
+  describe('where KMS takes longer than a start may wait', () => {
+    let clock: ManualClock;
+    beforeEach(() => {
+      clock = new ManualClock();
+    });
+
+    /** Has a key opened in vain at the start, and tried again. */
+    const openLater = async (key: StoredKey) => {
+      const opening = backend.open(key);
+      await waitFor('the first try', () => lab.server.count('Decrypt') === 1);
+      clock.advance(5000);
+      const opened = await opening;
+      assert.ok(opened.kind === 'unusable' && opened.later !== undefined);
+      clock.advance(1000);
+      await waitFor('the second try', () => lab.server.count('Decrypt') === 2);
+      return opened.later;
+    };
+
+    it('opens when it answers within the time of an attempt', async () => {
+      await start({ clock });
+      const key = await make();
+      lab.server.region().faults.inject({ kind: 'latency', ms: 10_000 }, { operation: 'Decrypt' });
+      const later = await openLater(key);
+      clock.advance(10_000);
+      await waitFor('the key', () => later.signer !== undefined);
+    });
+
+    it('opens in another Region when home is silent', async () => {
+      await start({ clock, regions: ['eu-central-1', 'eu-west-1'] });
+      const wrappingKey = await replicatedWrappingKey();
+      backend = await lab.connect('kms-envelope', lab.openKms({ wrappingKey }));
+      const key = stored(identity('ed25519'), await backend.create(identity('ed25519'), 'i'));
+      lab.server.region('eu-central-1').faults.inject(KMS_EFFECTS.silence);
+      const later = await openLater(key);
+      clock.advance(12_000);
+      await waitFor('the key', () => later.signer !== undefined);
+    });
   });
 
   it('says what to set when there is no wrapping key', async () => {

@@ -257,6 +257,42 @@ describe('keyring in S3', () => {
     assert.doesNotMatch(s3.versions(/./).join(), /CANARYCANARY/);
   });
 
+  it('erases so, too, what it was not answered about, or was refused at first', async () => {
+    const { store } = place.open();
+    const { material: _, ...bare } = keyOf('s1', '');
+    let lost = 0;
+    s3.loseAnswerTo = (method, key) => {
+      const loses = method === 'PUT' && key.startsWith('waxseal/shards/') && lost === 0;
+      if (loses) lost += 1;
+      return loses;
+    };
+    await put(store, 'a.example', [keyOf('s1', 'CANARYCANARY')]);
+    assert.equal(lost, 1, 'so the SDK sent it twice, and nobody knows its version');
+    await put(store, 'a.example', [bare]);
+    assert.doesNotMatch(s3.versions(/./).join(), /CANARYCANARY/);
+    await put(store, 'b.example', [keyOf('s1', 'CANARYCANARY')]);
+    s3.onRequest = (method) => (method === 'DELETE' ? [403, 'AccessDenied'] : undefined);
+    await put(store, 'b.example', [bare]);
+    assert.match(s3.versions(/./).join(), /CANARYCANARY/);
+    s3.onRequest = () => undefined;
+    await put(store, 'c.example');
+    assert.doesNotMatch(s3.versions(/./).join(), /CANARYCANARY/);
+  });
+
+  it('erases so what a killed command left, and leaves what is young', async () => {
+    await put(place.open().store, 'a.example');
+    s3.onRequest = (method, key) =>
+      method === 'PUT' && key === 'waxseal/index' ? [403, 'AccessDenied'] : undefined;
+    await assert.rejects(put(place.open().store, 'b.example', [keyOf('s1', 'CANARYCANARY')]));
+    s3.onRequest = () => undefined;
+    await put(place.open().store, 'a.example');
+    assert.match(s3.versions(/./).join(), /CANARYCANARY/);
+    s3.nowMs = () => Date.now() + 2 * 3_600_000;
+    await put(place.open().store, 'a.example');
+    assert.doesNotMatch(s3.versions(/./).join(), /CANARYCANARY/);
+    assert.equal(s3.keys.length, 2);
+  });
+
   it('takes 409 (another write is under way) for what it is, and tries again', async () => {
     const { store } = place.open();
     await put(store, 'a.example');
