@@ -185,6 +185,16 @@ describe('keys commands that go back', () => {
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
   });
 
+  it('emergency withdraws one key though a foreign record stands in the way of another', async () => {
+    await keys('rotate', 'example.com');
+    lab.zone.set(name('wx202611r1'), { value: 'v=DKIM1; p=foreign', ttlS: 60 });
+    const done = await keys('emergency', 'example.com', '--reason', 'x');
+    assert.equal(done.code, 3, done.out);
+    assert.match(done.err, /did not write: v=DKIM1; p=foreign/);
+    assert.equal(lab.zone.get(name('wx202611r1'))?.ttlS, 60);
+    assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
+  });
+
   it('emergency says what DNS does not show yet, and looks again when it is said again', async () => {
     await keys('rotate', 'example.com');
     lab.hidden.add(name('wx202611r1'));
