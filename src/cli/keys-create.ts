@@ -67,7 +67,7 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
       algorithmArgument,
     )
     .addOption(
-      new Option('--backend <name>', 'where the private key is; default: as the last key').choices(
+      new Option('--backend <name>', 'where the private key is; default: as now').choices(
         BACKEND_NAMES,
       ),
     )
@@ -88,8 +88,11 @@ async function create(
   options: CreateKeysOptions,
 ): Promise<ExitCode> {
   const before = run.snapshot.domains.get(domain);
-  const backend = options.backend ?? before?.keys.at(-1)?.backend ?? 'file';
   const { subdomains, ttl: ttlS, regions } = options;
+  const work = run.work(domain, { backend: options.backend, subdomains, ttlS });
+  const entry = before ?? { domain, subdomains: false, keys: [] };
+  const usual = createOptions(work, entry);
+  const { backend } = usual;
   if (regions !== undefined && BACKENDS[backend].regional !== true) {
     throw new KeysRefusal('key-no-regions', `the back end ${backend} has no Regions`, {
       hint: 'leave --regions out, or name another back end with --backend',
@@ -103,10 +106,8 @@ async function create(
     run.context.stdout(run.json ? jsonText(plan) : text);
     return EXIT.ok;
   }
-  const work = run.work(domain, { backend, subdomains, ttlS });
-  const entry = before ?? { domain, subdomains: false, keys: [] };
   const wishes: CreateOptions = {
-    ...createOptions(work, entry),
+    ...usual,
     ...(regions === undefined ? {} : { backendOptions: { regions } }),
   };
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);

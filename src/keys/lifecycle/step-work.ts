@@ -101,7 +101,11 @@ export async function stepsNow(
 /** How new keys of a domain are made. */
 export function createOptions(work: StepWork, entry: ManifestDomain): CreateOptions {
   const { backend, ttlS, subdomains } = work.wishes;
-  const last = entry.keys.findLast((key) => key.state === 'active') ?? entry.keys.at(-1);
+  // The last key may be one that only stands in for another, with another back end.
+  const last =
+    entry.keys.findLast((key) => key.state === 'active') ??
+    entry.keys.findLast((key) => key.activatedAt !== undefined) ??
+    entry.keys.at(-1);
   return {
     backend: backend ?? last?.backend ?? 'file',
     ttlS: ttlS ?? last?.ttlS ?? DEFAULT_TTL_S,
