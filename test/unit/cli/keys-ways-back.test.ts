@@ -195,6 +195,15 @@ describe('keys commands that go back', () => {
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
   });
 
+  it('rotate makes keys like those that an emergency ended', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa4096');
+    await keys('emergency', 'example.com', '--reason', 'x');
+    lab.clock.advance(DAY_MS);
+    await keys('rotate', 'example.com');
+    const made = lab.entry().keys.map(({ algorithm, state }) => `${algorithm} ${state}`);
+    assert.deepEqual(made, ['rsa4096 revoked', 'rsa4096 active']);
+  });
+
   it('emergency says what DNS does not show yet, and looks again when it is said again', async () => {
     await keys('rotate', 'example.com');
     lab.hidden.add(name('wx202611r1'));
