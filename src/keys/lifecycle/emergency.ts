@@ -196,19 +196,20 @@ async function switchToStandby(
   const signing = new Set(activeKeys(entry).map(familyOf));
   const lost = entry.keys.filter((key) => selectors.includes(key.selector));
   const onlyStandsIn = (key: ManifestKey) => lost.some((one) => isFallBackOf(one, key));
+  const ready = { ...entry, keys: entry.keys.filter(({ state }) => state === 'verified') };
   // What was kept to stand in comes after the successors that were kept ready.
-  const successors = new Map([...nextSet(entry), ...nextSet(entry, onlyStandsIn)]);
+  const successors = new Map([...nextSet(ready), ...nextSet(ready, onlyStandsIn)]);
   const candidates = [...successors].flatMap(([family, key]) => {
     const isNeeded = !signing.has(family) && !selectors.includes(key.selector);
-    return isNeeded && key.state === 'verified' ? [key] : [];
+    return isNeeded ? [key] : [];
   });
   const reports = await Promise.all(
     candidates.map((key) => lookAtKey(access, entry.domain, key, wishes.seen)),
   );
-  const ready = candidates.filter((_key, index) => reports[index]?.verdict === 'seen');
-  const families = new Set([...signing, ...ready.map(familyOf)]);
-  if (ready.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
-  const chosen = ready.map((key) => key.selector);
+  const seen = candidates.filter((_key, index) => reports[index]?.verdict === 'seen');
+  const families = new Set([...signing, ...seen.map(familyOf)]);
+  if (seen.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
+  const chosen = seen.map((key) => key.selector);
   await held.write((current) =>
     withActive(
       current,

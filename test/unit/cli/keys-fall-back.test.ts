@@ -36,6 +36,19 @@ describe('keys commands for a domain with a fall-back key', () => {
     assert.equal(states().at(-1), 'r3 kms-sign active');
   });
 
+  it('let it sign in an emergency, though a successor is under way that is not verified', async () => {
+    lab.settleMs = 3_600_000;
+    await keys('rotate', DOMAIN, '--step');
+    const [main] = lab.entry().keys;
+    await keys('emergency', DOMAIN, '--reason', 'x', '--selector', main?.selector ?? '');
+    assert.deepEqual(states(), [
+      'r1 kms-sign revoked',
+      'r2 kms-envelope active',
+      'r3 kms-sign published',
+      'r4 kms-envelope published',
+    ]);
+  });
+
   it('make new keys where the last active one was, when none is active any more', async () => {
     const names = lab.entry().keys.flatMap(({ selector }) => ['--selector', selector]);
     await keys('emergency', DOMAIN, '--reason', 'x', ...names);
