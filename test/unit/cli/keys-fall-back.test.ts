@@ -36,6 +36,15 @@ describe('keys commands for a domain with a fall-back key', () => {
     assert.equal(states().at(-1), 'r3 kms-sign active');
   });
 
+  it('end it with the key for which it stands in: relays have it in their memory', async () => {
+    const planned = await keys('emergency', DOMAIN, '--reason', 'x', '--dry-run');
+    assert.match(planned.out, /r1: would be done.*\n.*r2: would be done/);
+    const done = await keys('emergency', DOMAIN, '--reason', 'host mail3 was broken into');
+    assert.equal(done.code, 0, done.err);
+    assert.deepEqual(states(), ['r1 kms-sign revoked', 'r2 kms-envelope revoked']);
+    assert.match(done.out, /answered 451 until a new key is active/);
+  });
+
   it('let it sign in an emergency, though a successor is under way that is not verified', async () => {
     lab.settleMs = 3_600_000;
     await keys('rotate', DOMAIN, '--step');
