@@ -31,8 +31,10 @@ export const addKeysEmergency = stepCommand({
       return chooseKeys(entry, selectors, LIVE_STATES).map((key) => key.selector);
     }
     // Revoked ones: an emergency that did not get to its end has revoked them.
-    const revoked = chooseKeys(entry, [], ['revoked']).map((key) => key.selector);
-    return [...signersOf(work, entry), ...revoked];
+    const revoked = chooseKeys(entry, [], ['revoked']);
+    const open = revoked.filter(({ revokedAt }) => revokedAt === undefined);
+    const likely = [...signersOf(work, entry), ...open.map((key) => key.selector)];
+    return likely.length > 0 ? likely : revoked.map((key) => key.selector);
   },
   run: async (work, target, named) => await emergency(work, target.entry, named),
 });

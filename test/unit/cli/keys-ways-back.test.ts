@@ -195,6 +195,16 @@ describe('keys commands that go back', () => {
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
   });
 
+  it('emergency --dry-run leaves out what was withdrawn long ago', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.clock.advance(9 * DAY_MS);
+    await keys('revoke', 'example.com');
+    const planned = await keys('emergency', 'example.com', '--reason', 'exercise', '--dry-run');
+    assert.match(planned.out, /^example\.com: wx202611r2: would be done: .*\n$/);
+  });
+
   it('rotate makes keys like those that an emergency ended', async () => {
     await keys('rotate', 'example.com', '--algorithm', 'rsa4096');
     await keys('emergency', 'example.com', '--reason', 'x');
