@@ -171,6 +171,27 @@ describe('keys commands that go back', () => {
     }
   });
 
+  it('emergency and abort of other keys do not stop it', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('create', 'example.com');
+    await keys('publish', 'example.com');
+    lab.hidden.add(name('wx202611r2'));
+    const meanwhile = [
+      ['emergency', '--reason', 'stolen'],
+      ['abort', '--selector', 'wx202611e1'],
+    ];
+    lab.sleep = async (ms) => {
+      lab.clock.advance(ms);
+      const [command, ...options] = meanwhile.shift() ?? [];
+      if (command === undefined) lab.hidden.clear();
+      else assert.equal((await keys(command, 'example.com', ...options)).code, 0);
+    };
+    const verify = await keys('verify', 'example.com', '--selector', 'wx202611r2');
+    assert.equal(verify.code, 0, verify.err);
+    assert.equal(lab.states().wx202611r2, 'verified');
+  });
+
   it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
     await keys('rotate', 'example.com');
     lab.publisherFails = true;
