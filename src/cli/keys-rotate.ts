@@ -127,9 +127,11 @@ function refuseOtherKeys(work: StepWork, entry: ManifestDomain, options: RotateO
   });
   if (other === undefined) return;
   const { selector, algorithm, backend } = other;
+  // Without its name abort leaves alone what stands in for an active key.
+  const named = work.fallBacks && isFallBack(entry, other) ? ` --selector ${selector}` : '';
   const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}, and not what is asked for`;
   throw new KeysRefusal('key-choice', message, {
-    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm and --backend it is gone on with`,
+    hint: `"waxseal keys abort ${domain}${named}" gives it up; without --algorithm and --backend it is gone on with`,
   });
 }
 

@@ -80,6 +80,7 @@ describe('giving up a key that may have stood in for an active one', () => {
     assert.deepEqual(lab.states(DOMAIN), before);
     const other = await run('rotate', DOMAIN, '--again', '--backend', 'file');
     assert.equal(other.code, 3, other.out + other.err);
+    assert.ok(other.err.includes(`keys abort ${DOMAIN} --selector ${selector()}" gives it up`));
     const named = await run('abort', DOMAIN, '--selector', selector());
     assert.equal(named.code, 0, named.err);
     assert.equal(lab.states(DOMAIN)[selector()], 'retiring');
