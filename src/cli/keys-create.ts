@@ -62,7 +62,7 @@ export const addKeysCreate: AddKeysCommand = (parent, context, parts) => {
       algorithmArgument,
     )
     .addOption(
-      new Option('--backend <name>', 'where the private key is; default: as the last key').choices(
+      new Option('--backend <name>', 'where the private key is; default: as now').choices(
         BACKEND_NAMES,
       ),
     );
@@ -82,8 +82,11 @@ async function create(
   options: CreateKeysOptions,
 ): Promise<ExitCode> {
   const before = run.snapshot.domains.get(domain);
-  const backend = options.backend ?? before?.keys.at(-1)?.backend ?? 'file';
   const { subdomains, ttl: ttlS, regions } = options;
+  const work = run.work(domain, { backend: options.backend, subdomains, ttlS, regions });
+  const entry = before ?? { domain, subdomains: false, keys: [] };
+  const wishes = createOptions(work, entry);
+  const { backend } = wishes;
   if (regions !== undefined) refuseRegions(backend);
   const algorithms = (options.algorithm ?? DEFAULT_ALGORITHMS).map((row) => row.name);
   if (options.dryRun) {
@@ -93,9 +96,6 @@ async function create(
     run.context.stdout(run.json ? jsonText(plan) : text);
     return EXIT.ok;
   }
-  const work = run.work(domain, { backend, subdomains, ttlS, regions });
-  const entry = before ?? { domain, subdomains: false, keys: [] };
-  const wishes = createOptions(work, entry);
   const created = await createKeysOf(run.access, domain, wishes, async () => algorithms);
   return reportCreated(run, created);
 }

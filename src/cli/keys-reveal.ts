@@ -1,8 +1,11 @@
 import { KeysRefusal } from '../keys/keys-error.ts';
 import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
+import { withKeys } from '../keys/lifecycle/key-changes.ts';
+import { underLease } from '../keys/lifecycle/leased-domain.ts';
 import { note } from '../keys/lifecycle/lifecycle-access.ts';
+import { lookAtKey, missingText, seenByServers } from '../keys/lifecycle/look-at-dns.ts';
 import { longestTtlS } from '../keys/lifecycle/write-records.ts';
-import type { ManifestDomain } from '../keys/manifest.ts';
+import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { type Revelation, refuseRevelation, revealKey } from '../keys/reveal-key.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
@@ -38,10 +41,12 @@ export async function revealKeys(
 ): Promise<readonly Revealed[]> {
   const { domain } = entry;
   const revealed: Revealed[] = [];
-  for (const { selector } of chooseKeys(entry, named, ['revoked'])) {
+  for (const key of chooseKeys(entry, named, ['revoked'])) {
+    const { selector } = key;
     const ttlS = await longestTtlS(run.access, domain, selector);
     const request = { domain, selector, directory: directoryOf(run), longestTtlS: ttlS };
     try {
+      if (key.revokedAt !== undefined) await refuseShown(run, domain, key);
       const revelation = await revealKey(run.access, request);
       revealed.push({ selector, ...revelation });
       if (revelation.kind === 'waiting') continue;
@@ -54,6 +59,34 @@ export async function revealKeys(
     }
   }
   return revealed;
+}
+
+/**
+ * A zone that was restored from an old copy shows the key again, long after the withdrawal was seen.
+ * Then that counts as not seen, and the times begin anew.
+ *
+ * @throws KeysRefusal `key-revocation-not-seen`
+ */
+async function refuseShown(
+  { access }: Pick<LifecycleRun, 'access'>,
+  domain: string,
+  key: ManifestKey,
+): Promise<void> {
+  const report = await lookAtKey(access, domain, key);
+  if (seenByServers(report)) return;
+  const { selector } = key;
+  await underLease(access, domain, async ({ write }) => {
+    await note(access, { event: 'record-not-seen-any-more', domain, selector });
+    await write((current) =>
+      withKeys(current, [selector], ({ state }) =>
+        state === 'revoked' ? { revokedAt: undefined } : {},
+      ),
+    );
+  });
+  const message = `the empty p= does not stand on all name servers: ${missingText(report)}`;
+  throw new KeysRefusal('key-revocation-not-seen', message, {
+    hint: `"waxseal keys revoke ${domain}" empties the record again; the time begins anew then`,
+  });
 }
 
 /** Tells a person; what is refused goes to standard error. */

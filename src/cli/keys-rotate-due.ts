@@ -104,9 +104,10 @@ function summaryText({ taken, failed, waiting, left, stopped }: ManySummary, cut
   return `${text}: ${cut ? 'interrupted' : 'stopped after failures'}`;
 }
 
-/** The oldest keys first; domains without active keys before them. */
+/** The oldest keys first; domains without active keys, whose mail gets 451, before them. */
 function ageOrder(entry: ManifestDomain): number {
-  return Math.min(...activeKeys(entry).map((key) => timeOf(key.activatedAt) ?? 0));
+  const times = activeKeys(entry).map((key) => timeOf(key.activatedAt) ?? 0);
+  return times.length > 0 ? Math.min(...times) : -1;
 }
 
 function report(run: LifecycleRun, result: DomainResult, withNotes: boolean): ExitCode {

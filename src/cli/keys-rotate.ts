@@ -141,9 +141,11 @@ function refuseOtherKeys(work: StepWork, entry: ManifestDomain, options: RotateO
   const { selector, algorithm, backend, material } = other;
   const regions = BACKENDS[backend].regionsOf?.(material) ?? [];
   const where = regions.length === 0 ? '' : ` in ${regions.join(', ')}`;
+  // Without its name abort leaves alone what stands in for an active key.
+  const named = work.fallBacks && isFallBack(entry, other) ? ` --selector ${selector}` : '';
   const message = `${domain} has a new key already, ${selector}: ${algorithm} with ${backend}${where}, and not what is asked for`;
   throw new KeysRefusal('key-choice', message, {
-    hint: `"waxseal keys abort ${domain}" gives it up; without --algorithm, --backend and --regions it is gone on with`,
+    hint: `"waxseal keys abort ${domain}${named}" gives it up; without --algorithm, --backend and --regions it is gone on with`,
   });
 }
 

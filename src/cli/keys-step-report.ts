@@ -14,7 +14,7 @@ const DONE_TEXTS: Readonly<Record<ActionName, string>> = {
   withdraw: 'withdrawn in DNS',
   destroy: 'destroyed',
   retire: 'retiring',
-  abort: 'aborted and destroyed',
+  abort: 'given up',
   'cancel-destroy': 'taken back: revoked again',
   rollback: 'active again',
   emergency: 'revoked and disabled',

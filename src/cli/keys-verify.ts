@@ -112,7 +112,7 @@ async function untilSeen(
 ): Promise<StepOutcome> {
   const { access } = work;
   const deadlineMs = access.clock.monotonicMs() + timeoutMs;
-  const watch = new RotationWatch(access, start, 'verify');
+  const watch = new RotationWatch(access, start, 'verify', selectors);
   let entry = start;
   for (;;) {
     const run = await verifyStep(work, { entry, selectors });

@@ -17,6 +17,7 @@ import { handOver, publish, stopOf } from './publish-step.ts';
 import { confirmWithdrawal } from './revoke-step.ts';
 import type { StepResult } from './step-outcome.ts';
 import type { StepRun, StepWork } from './step-work.ts';
+import { standsIn } from './take-back.ts';
 
 /**
  * Any state → revoked, at once: for a key that somebody else may have. The order is the one in
@@ -139,13 +140,26 @@ async function choose(
       hint: 'if the keys that took over are in danger too, name them with --selector',
     });
   }
-  const keys = chooseKeys(entry, [], ['active', 'retiring']);
-  if (keys.length > 0) {
-    return { intents: [randomUUID()], selectors: keys.map((key) => key.selector) };
-  }
+  const selectors = signersOf(work, entry);
+  if (selectors.length > 0) return { intents: [randomUUID()], selectors };
   throw new KeysRefusal('key-choice', `no key of ${entry.domain} signs or has signed lately`, {
     hint: 'name the keys with --selector',
   });
+}
+
+/**
+ * The keys that sign or have signed. One that stands in for them is among these: it may have signed,
+ * and whoever got into a relay has it, unlike the one in KMS.
+ */
+export function signersOf(
+  work: Pick<StepWork, 'fallBacks'>,
+  entry: ManifestDomain,
+): readonly string[] {
+  return entry.keys
+    .filter(
+      (key) => key.state === 'active' || key.state === 'retiring' || standsIn(work, entry, key),
+    )
+    .map((key) => key.selector);
 }
 
 async function earlier(
@@ -196,19 +210,20 @@ async function switchToStandby(
   const signing = new Set(activeKeys(entry).map(familyOf));
   const lost = entry.keys.filter((key) => selectors.includes(key.selector));
   const onlyStandsIn = (key: ManifestKey) => lost.some((one) => isFallBackOf(one, key));
+  const ready = { ...entry, keys: entry.keys.filter(({ state }) => state === 'verified') };
   // What was kept to stand in comes after the successors that were kept ready.
-  const successors = new Map([...nextSet(entry), ...nextSet(entry, onlyStandsIn)]);
+  const successors = new Map([...nextSet(ready), ...nextSet(ready, onlyStandsIn)]);
   const candidates = [...successors].flatMap(([family, key]) => {
     const isNeeded = !signing.has(family) && !selectors.includes(key.selector);
-    return isNeeded && key.state === 'verified' ? [key] : [];
+    return isNeeded ? [key] : [];
   });
   const reports = await Promise.all(
     candidates.map((key) => lookAtKey(access, entry.domain, key, wishes.seen)),
   );
-  const ready = candidates.filter((_key, index) => reports[index]?.verdict === 'seen');
-  const families = new Set([...signing, ...ready.map(familyOf)]);
-  if (ready.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
-  const chosen = ready.map((key) => key.selector);
+  const seen = candidates.filter((_key, index) => reports[index]?.verdict === 'seen');
+  const families = new Set([...signing, ...seen.map(familyOf)]);
+  if (seen.length === 0 || (!families.has('rsa') && !wishes.force)) return [];
+  const chosen = seen.map((key) => key.selector);
   await held.write((current) =>
     withActive(
       current,

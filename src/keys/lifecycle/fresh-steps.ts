@@ -98,13 +98,19 @@ function wantedAlgorithms(
 ): ReadonlyMap<KeyFamily, string> {
   const wanted = new Map<KeyFamily, string>();
   for (const key of set.values()) wanted.set(familyOf(key), key.algorithm);
-  const active = activeKeys(entry);
-  for (const key of active) wanted.set(familyOf(key), creatable(key));
+  for (const key of modelKeys(entry)) wanted.set(familyOf(key), creatable(key));
   for (const name of facts.algorithms) wanted.set(familyOf({ algorithm: name }), name);
   if (wanted.size === 0) {
     for (const row of DEFAULT_ALGORITHMS) wanted.set(row.family, row.name);
   }
   return wanted;
+}
+
+/** What new keys are to be like: those that sign; after an emergency, those that did. */
+function modelKeys(entry: ManifestDomain): readonly ManifestKey[] {
+  const active = activeKeys(entry);
+  if (active.length > 0) return active;
+  return entry.keys.filter((key) => key.activatedAt !== undefined && key.state !== 'destroyed');
 }
 
 /** An imported key of an odd size is succeeded by the usual one of its family. */

@@ -17,15 +17,21 @@ export class RotationWatch {
   readonly #domain: string;
   readonly #what: string;
   readonly #known: ReadonlySet<string>;
+  readonly #selectors: readonly string[] | undefined;
 
-  /** @param what waits: a rotation */
+  /**
+   * @param what waits: a rotation
+   * @param selectors what it waits for; undefined: keys of the domain, of which some are not made yet
+   */
   constructor(
     access: Pick<LifecycleAccess, 'journal' | 'store'>,
     start: ManifestDomain,
     what = 'rotation',
+    selectors?: readonly string[],
   ) {
     this.#access = access;
     this.#what = what;
+    this.#selectors = selectors;
     this.#domain = start.domain;
     this.#known = new Set(endedIn(start));
   }
@@ -45,7 +51,9 @@ export class RotationWatch {
     const { journal, store } = this.#access;
     const domain = this.#domain;
     const entry = (await store.read()).domains.get(domain);
-    const ended = endedIn(entry).filter((selector) => !this.#known.has(selector));
+    const ended = endedIn(entry).filter(
+      (selector) => !this.#known.has(selector) && this.#selectors?.includes(selector) !== false,
+    );
     if (ended.length === 0) return undefined;
     for await (const journaled of journal.read({ domain })) {
       const reason = REASONS[journaled.event]?.(journaled, ended);

@@ -116,7 +116,11 @@ export function createOptions(
   where?: BackendName,
 ): CreateOptions {
   const { ttlS, subdomains, regions } = work.wishes;
-  const last = entry.keys.findLast((key) => key.state === 'active') ?? entry.keys.at(-1);
+  // The last key may be one that only stands in for another, with another back end.
+  const last =
+    entry.keys.findLast((key) => key.state === 'active') ??
+    entry.keys.findLast((key) => key.activatedAt !== undefined) ??
+    entry.keys.at(-1);
   const backend = where ?? work.wishes.backend ?? last?.backend ?? 'file';
   const configured = work.configuredRegions ?? [];
   return {

@@ -12,9 +12,12 @@ import { type StepRun, type StepTarget, type StepWork, underLeaseIn } from './st
 
 /** The ways back: of keys that were never active, of an activation, of a destruction. */
 
-/** True for a key that was never active, and is not wanted or not needed any more. */
-export function isAbortable(key: ManifestKey): boolean {
-  return key.activatedAt === undefined && key.state !== 'destroyed';
+/**
+ * True for a key that was never active, and is not wanted or not needed any more. One that stood in
+ * for others and retired has signed perhaps: it goes as active ones go.
+ */
+export function isAbortable({ activatedAt, retiringSince, state }: ManifestKey): boolean {
+  return activatedAt === undefined && retiringSince === undefined && state !== 'destroyed';
 }
 
 /** In the journal, before keys are given up. */

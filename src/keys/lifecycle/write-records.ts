@@ -41,9 +41,10 @@ interface OwnRecord {
 }
 
 /**
- * Writes the records of keys of one domain. To be called under the domain's lease.
+ * Writes the records of keys of one domain, all that can be. To be called under the domain's lease.
  *
- * @returns what the publisher said; `written` too when it had been written before
+ * @returns what the publisher said, of the first one that is refused if one is; `written` too when it
+ *   had been written before
  */
 export async function writeRecords(
   access: LifecycleAccess,
@@ -69,14 +70,18 @@ export async function writeRecords(
   }
   // One of them is in the way, or was written before the last run was killed.
   let last: PublishResult = together;
-  for (const [index, write] of writes.entries()) {
+  let refused: PublishResult | undefined;
+  for (const write of writes) {
     const known = own.get(write.change.name) ?? [];
     const result = await applyOne(publisher, write.change, known, options);
-    if (result.kind === 'in-the-way') await noteRefused(access, domain, writes.slice(index));
-    if (result.kind === 'in-the-way' || result.kind === 'failed') return result;
-    last = await noteResult(access, domain, [write], result);
+    if (result.kind === 'failed') return result;
+    if (result.kind === 'in-the-way') {
+      // What stands in the way of one keeps no other from being withdrawn.
+      await noteRefused(access, domain, [write]);
+      refused ??= result;
+    } else last = await noteResult(access, domain, [write], result);
   }
-  return last;
+  return refused ?? last;
 }
 
 interface RecordWrite {

@@ -67,6 +67,24 @@ describe('keys revoke --reveal', () => {
     assert.equal((await files()).length, 1);
   });
 
+  it('is refused while DNS shows the key again, of a zone that was restored', async () => {
+    const name = 'wx202611r1._domainkey.example.com';
+    const before = lab.zone.get(name)!;
+    await keys('revoke', 'example.com');
+    lab.zone.set(name, before);
+    lab.clock.advance(DAY_MS);
+    const refused = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(refused.code, 3, refused.out);
+    assert.match(refused.err, /not revealed: the empty p= does not stand on all name servers: /);
+    assert.deepEqual(await files(), []);
+    const again = await keys('revoke', 'example.com', '--reveal');
+    assert.equal(again.code, 4, 'caches may hold it again');
+    assert.match(lab.zone.get(name)?.value ?? '', /p=$/);
+    lab.clock.advance(7_200_000);
+    assert.equal((await keys('revoke', 'example.com', '--reveal')).code, 0);
+    assert.equal((await files()).length, 1);
+  });
+
   it('counts the longest TTL that the record ever had', async () => {
     const name = 'wx202611r1._domainkey.example.com';
     const record = { name, type: 'TXT', ttlS: 86_400, value: 'v=DKIM1; p=' } as const;

@@ -128,6 +128,18 @@ describe('keys commands of a rotation', () => {
     assert.equal(lab.states('c.example').wx202611r1, 'retiring');
   });
 
+  it('rotate --due takes a domain without active keys before all others', async () => {
+    await keys('rotate', 'old.example');
+    await keys('rotate', 'stolen.example');
+    lab.clock.advance(200 * DAY_MS);
+    await keys('emergency', 'stolen.example', '--reason', 'stolen');
+    lab.settleMs = 1000;
+    await keys('rotate', 'stolen.example', '--step');
+    lab.clock.advance(1000);
+    const plan = await keys('rotate', '--due', '--dry-run', '--max', '1');
+    assert.match(plan.out, /^stolen\.example: verify /);
+  });
+
   it('revoke and destroy wait for their time, and say until when', async () => {
     await keys('rotate', 'example.com');
     lab.clock.advance(2 * DAY_MS);

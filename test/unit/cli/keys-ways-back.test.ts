@@ -171,6 +171,27 @@ describe('keys commands that go back', () => {
     }
   });
 
+  it('emergency and abort of other keys do not stop it', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('create', 'example.com');
+    await keys('publish', 'example.com');
+    lab.hidden.add(name('wx202611r2'));
+    const meanwhile = [
+      ['emergency', '--reason', 'stolen'],
+      ['abort', '--selector', 'wx202611e1'],
+    ];
+    lab.sleep = async (ms) => {
+      lab.clock.advance(ms);
+      const [command, ...options] = meanwhile.shift() ?? [];
+      if (command === undefined) lab.hidden.clear();
+      else assert.equal((await keys(command, 'example.com', ...options)).code, 0);
+    };
+    const verify = await keys('verify', 'example.com', '--selector', 'wx202611r2');
+    assert.equal(verify.code, 0, verify.err);
+    assert.equal(lab.states().wx202611r2, 'verified');
+  });
+
   it('emergency without a standby leaves mail deferred; a failure is taken up again', async () => {
     await keys('rotate', 'example.com');
     lab.publisherFails = true;
@@ -183,6 +204,35 @@ describe('keys commands that go back', () => {
     const done = await keys('emergency', 'example.com', '--reason', 'stolen');
     assert.equal(done.code, 0, done.err);
     assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
+  });
+
+  it('emergency withdraws one key though a foreign record stands in the way of another', async () => {
+    await keys('rotate', 'example.com');
+    lab.zone.set(name('wx202611r1'), { value: 'v=DKIM1; p=foreign', ttlS: 60 });
+    const done = await keys('emergency', 'example.com', '--reason', 'x');
+    assert.equal(done.code, 3, done.out);
+    assert.match(done.err, /did not write: v=DKIM1; p=foreign/);
+    assert.equal(lab.zone.get(name('wx202611r1'))?.ttlS, 60);
+    assert.equal(lab.zone.get(name('wx202611e1'))?.value, 'v=DKIM1; k=ed25519; p=');
+  });
+
+  it('emergency --dry-run leaves out what was withdrawn long ago', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+    lab.clock.advance(2 * DAY_MS);
+    await keys('rotate', 'example.com');
+    lab.clock.advance(9 * DAY_MS);
+    await keys('revoke', 'example.com');
+    const planned = await keys('emergency', 'example.com', '--reason', 'exercise', '--dry-run');
+    assert.match(planned.out, /^example\.com: wx202611r2: would be done: .*\n$/);
+  });
+
+  it('rotate makes keys like those that an emergency ended', async () => {
+    await keys('rotate', 'example.com', '--algorithm', 'rsa4096');
+    await keys('emergency', 'example.com', '--reason', 'x');
+    lab.clock.advance(DAY_MS);
+    await keys('rotate', 'example.com');
+    const made = lab.entry().keys.map(({ algorithm, state }) => `${algorithm} ${state}`);
+    assert.deepEqual(made, ['rsa4096 revoked', 'rsa4096 active']);
   });
 
   it('emergency says what DNS does not show yet, and looks again when it is said again', async () => {

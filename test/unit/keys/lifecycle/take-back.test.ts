@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import type { BackendName } from '../../../../src/keys/backend-names.ts';
+import { recordName } from '../../../../src/keys/key-name.ts';
 import { nextSteps } from '../../../../src/keys/lifecycle/next-steps.ts';
+import { DAY_MS } from '../../../../src/keys/lifecycle/policy.ts';
 import { abortKeys, rollbackChoice } from '../../../../src/keys/lifecycle/take-back.ts';
 import { habits, runKeys } from '../../../support/lifecycle-cli.ts';
 import { LifecycleLab } from '../../../support/lifecycle-lab.ts';
@@ -78,9 +80,24 @@ describe('giving up a key that may have stood in for an active one', () => {
     assert.deepEqual(lab.states(DOMAIN), before);
     const other = await run('rotate', DOMAIN, '--again', '--backend', 'file');
     assert.equal(other.code, 3, other.out + other.err);
+    assert.ok(other.err.includes(`keys abort ${DOMAIN} --selector ${selector()}" gives it up`));
     const named = await run('abort', DOMAIN, '--selector', selector());
     assert.equal(named.code, 0, named.err);
     assert.equal(lab.states(DOMAIN)[selector()], 'retiring');
+  });
+
+  it('leaves it alone from then on, until it is destroyed as active keys are', async () => {
+    const stale = { entry: lab.entry(DOMAIN), selectors: [selector()] };
+    const work = { ...lab.work(), fallBacks: true };
+    await abortKeys(work, stale);
+    assert.equal((await abortKeys(work, stale)).result.kind, 'overtaken');
+    assert.equal(lab.states(DOMAIN)[selector()], 'retiring');
+    lab.clock.advance(9 * DAY_MS);
+    const run = async (...args: string[]) => await runKeys(lab, { ...habits }, args);
+    assert.equal((await run('revoke', DOMAIN)).code, 0);
+    assert.match((await run('abort', DOMAIN)).out, /nothing to do/);
+    assert.equal(lab.states(DOMAIN)[selector()], 'revoked');
+    assert.match(lab.zone.get(recordName(selector(), DOMAIN))?.value ?? '', /p=$/);
   });
 
   it('destroys it at once where no key stands in for another', async () => {
