@@ -46,7 +46,7 @@ export async function emergency(
     access,
     domain,
     async (held) => {
-      const { intents, selectors } = await choose(work, held.entry, named);
+      const { intents, selectors, note: told } = await choose(work, held.entry, named);
       const details = { selectors: selectors.join(' ') };
       const reason = wishes.reason ?? '';
       const tell = async (event: string) => {
@@ -74,7 +74,8 @@ export async function emergency(
       if (faults.length === 0) await tell(EMERGENCY_EVENTS.done);
       const byHand = published.kind === 'done' ? handOver(published.result.result) : [];
       const others = snapshot === undefined ? [] : sharedWith(snapshot, domain, keys);
-      const notes = [...byHand, ...others, ...consequences(after, keys, standby)];
+      const again = told === undefined ? [] : [told];
+      const notes = [...again, ...byHand, ...others, ...consequences(after, keys, standby)];
       return { entry: after, selectors, result: together(faults), notes };
     },
     isTakeOver,
@@ -114,6 +115,8 @@ interface Choice {
   /** Ids in the journal; several where several were begun and none ended. */
   readonly intents: readonly string[];
   readonly selectors: readonly string[];
+  /** For the operator. */
+  readonly note?: string;
 }
 
 /** The keys of an emergency that is not over; else the named ones, or all that sign or have signed. */
@@ -122,7 +125,7 @@ async function choose(
   entry: ManifestDomain,
   named: readonly string[],
 ): Promise<Choice> {
-  const { open, lastDoneMs } = await earlier(work.access, entry.domain);
+  const { open, last } = await earlier(work.access, entry.domain);
   if (named.length > 0) {
     const selectors = chooseKeys(entry, named, LIVE_STATES).map((key) => key.selector);
     return { intents: [randomUUID()], selectors };
@@ -130,12 +133,20 @@ async function choose(
   const live = entry.keys.filter((key) => key.state !== 'destroyed').map((key) => key.selector);
   const unfinished = [...new Set([...open.values()].flat())].filter((name) => live.includes(name));
   if (unfinished.length > 0) return { intents: [...open.keys()], selectors: unfinished };
-  if (work.access.clock.wallMs() - lastDoneMs < REPEAT_MS) {
+  const sinceMs = work.access.clock.wallMs() - last.atMs;
+  if (sinceMs < RESUME_MS) {
+    // Said again, as it asks for, to see whether DNS shows the withdrawal: that may take a day.
     const unseenYet = entry.keys
-      .filter((key) => key.state === 'revoked' && key.revokedAt === undefined)
-      .map((key) => key.selector);
-    if (unseenYet.length > 0) return { intents: [], selectors: unseenYet };
-    const message = `the emergency of ${entry.domain} was carried out at ${isoTime(lastDoneMs)}`;
+      .filter(({ state, revokedAt }) => state === 'revoked' && revokedAt === undefined)
+      .map((key) => key.selector)
+      .filter((selector) => last.selectors.includes(selector));
+    if (unseenYet.length > 0) {
+      const note = `looked again at the emergency of ${isoTime(last.atMs)}; keys that took over are left alone, --selector names those in danger too`;
+      return { intents: [], selectors: unseenYet, note };
+    }
+  }
+  if (sinceMs < REPEAT_MS) {
+    const message = `the emergency of ${entry.domain} was carried out at ${isoTime(last.atMs)}`;
     throw new KeysRefusal('key-emergency-done', message, {
       hint: 'if the keys that took over are in danger too, name them with --selector',
     });
@@ -167,20 +178,24 @@ async function earlier(
   domain: string,
 ): Promise<{
   readonly open: ReadonlyMap<string, readonly string[]>;
-  readonly lastDoneMs: number;
+  /** The one that was done last. */
+  readonly last: { readonly atMs: number; readonly selectors: readonly string[] };
 }> {
   const open = new Map<string, readonly string[]>();
-  let lastDoneMs = Number.NEGATIVE_INFINITY;
+  let last: { atMs: number; selectors: readonly string[] } = {
+    atMs: Number.NEGATIVE_INFINITY,
+    selectors: [],
+  };
   const sinceMs = access.clock.wallMs() - RESUME_MS;
   for await (const { event, intent, details, at } of access.journal.read({ domain })) {
     if (intent === undefined) continue;
-    if (event === EMERGENCY_EVENTS.begun && Date.parse(at) >= sinceMs)
-      open.set(intent, (details?.selectors ?? '').split(' '));
+    const selectors = (details?.selectors ?? '').split(' ');
+    if (event === EMERGENCY_EVENTS.begun && Date.parse(at) >= sinceMs) open.set(intent, selectors);
     if (event !== EMERGENCY_EVENTS.done) continue;
     open.delete(intent);
-    lastDoneMs = Date.parse(at);
+    last = { atMs: Date.parse(at), selectors };
   }
-  return { open, lastDoneMs };
+  return { open, last };
 }
 
 /** None of the keys signs; an Ed25519 key that would be left alone does not either. */

@@ -269,6 +269,26 @@ describe('keys commands that go back', () => {
     assert.equal(done.code, 0, done.err);
   });
 
+  it('emergency said again for its records, hours later, leaves alone what took over', async () => {
+    rotation = { ...habits, standby: true };
+    await keys('rotate', 'example.com', '--algorithm', 'rsa2048');
+    await keys('rotate', '--due', '--step');
+    lab.byHand = true;
+    const first = await keys('emergency', 'example.com', '--reason', 'stolen');
+    assert.equal(first.code, 3, first.err);
+    assert.equal(lab.states().wx202611r2, 'active');
+    lab.clock.advance(3 * 3_600_000);
+    const again = await keys('emergency', 'example.com', '--reason', 'is it empty?');
+    assert.equal(again.code, 3, again.err);
+    lab.zone.set(name('wx202611r1'), { value: 'v=DKIM1; k=rsa; p=', ttlS: 60 });
+    const last = await keys('emergency', 'example.com', '--reason', 'it is');
+    assert.equal(last.code, 0, last.err);
+    assert.equal(lab.states().wx202611r2, 'active');
+    const later = await keys('emergency', 'example.com', '--reason', 'stolen too');
+    assert.equal(later.code, 3, later.err);
+    assert.equal(lab.states().wx202611r2, 'revoked');
+  });
+
   it('revoke waits for a relay that still signs with the old key', async () => {
     await keys('rotate', 'example.com');
     lab.clock.advance(2 * DAY_MS);
