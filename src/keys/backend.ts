@@ -114,6 +114,8 @@ export interface KeyBackend {
 
 /** One row: everything about a back end. */
 export interface BackendRow {
+  /** An imported key is not copied: it stays where it was, and whoever used it before may go on. */
+  readonly imports?: 'by-reference';
   /**
    * Of a back end that keeps keys in Regions, which `--regions` may name: where a key is, by what
    * the manifest has of it, the primary first.

@@ -29,6 +29,7 @@ import { makeKmsKey } from './make-kms-key.ts';
  */
 export const kmsSignBackend: BackendRow = {
   fallBack: 'kms-envelope',
+  imports: 'by-reference',
   inAws: true,
   regionsOf: (material) => regionsIn(material),
   connect: async (options) => new KmsSignBackend(kmsOf(options), options.regions),

@@ -1,3 +1,4 @@
+import { BACKENDS } from '../backends.ts';
 import type { ManifestKey } from '../manifest.ts';
 import { isoTime, withKeys } from './key-changes.ts';
 import type { LeasedDomain } from './leased-domain.ts';
@@ -27,13 +28,14 @@ export async function destroyStep(work: StepWork, target: StepTarget): Promise<S
  * Gives keys up: takes their records away if they are ours, then the private halves. To be called
  * under the lease.
  *
- * @param event what the journal calls it
+ * @param event what the journal calls it. `aborted`: of a key that was imported and never signed here,
+ *   what was there before the import stays, since it may be in use where the key came from
  */
 export async function destroyKeys(
   work: StepWork,
   held: LeasedDomain,
   keys: readonly ManifestKey[],
-  event: string,
+  event: 'destroyed' | 'aborted',
 ): Promise<StepRun> {
   const { access } = work;
   const { domain } = held.entry;
@@ -43,14 +45,21 @@ export async function destroyKeys(
   for (const key of keys) {
     const { selector, algorithm, publicKey, material } = key;
     await note(access, { event: 'destroying', domain, selector, reason });
-    const { result } = await publish(work, domain, [{ key, record: 'none' }]);
-    if (result.kind === 'failed') {
-      const failed = { kind: 'failed', why: result.reason, action: result.hint } as const;
-      return { entry, result: failed, notes };
-    }
-    notes.push(...handOver(result));
-    if (result.kind === 'in-the-way') {
-      notes.push(`the record of ${selector} is not the one that Waxseal wrote, and stays`);
+    const isBefore = event === 'aborted' && key.intent === undefined;
+    if (isBefore) {
+      notes.push(
+        `the record of ${selector} stays: the key was imported, and may be in use elsewhere`,
+      );
+    } else {
+      const { result } = await publish(work, domain, [{ key, record: 'none' }]);
+      if (result.kind === 'failed') {
+        const failed = { kind: 'failed', why: result.reason, action: result.hint } as const;
+        return { entry, result: failed, notes };
+      }
+      notes.push(...handOver(result));
+      if (result.kind === 'in-the-way') {
+        notes.push(`the record of ${selector} is not the one that Waxseal wrote, and stays`);
+      }
     }
     let isFinal = true;
     // The last look before what cannot be undone: writing the record may have taken long, and
@@ -58,6 +67,8 @@ export async function destroyKeys(
     await held.write((current) => current);
     if (work.isShared(domain, key) || (await isNeededElsewhere(access.store, domain, key))) {
       notes.push(`the private key of ${selector} stays: another domain uses it too`);
+    } else if (isBefore && BACKENDS[key.backend].imports === 'by-reference') {
+      notes.push(`the private key of ${selector} stays as it is: it was not made here`);
     } else {
       const backend = await access.connect(key.backend, 'must-exist');
       const stored = { domain, selector, algorithm, publicKey, material };

@@ -100,6 +100,29 @@ describe('giving up a key that may have stood in for an active one', () => {
     assert.match(lab.zone.get(recordName(selector(), DOMAIN))?.value ?? '', /p=$/);
   });
 
+  it('leaves the record, and the key in KMS, of a key that was imported and never signed here', async () => {
+    const name = `${selector()}._domainkey.${DOMAIN}`;
+    for (const [backend, left] of [
+      ['kms-sign', 'live'],
+      ['file', 'gone'],
+    ] as const) {
+      const entry = lab.entry(DOMAIN);
+      const keys = entry.keys.map((key) =>
+        key.selector === selector()
+          ? { ...key, backend, state: 'verified' as const, intent: undefined }
+          : key,
+      );
+      const id = entry.keys.at(-1)?.material?.id ?? '';
+      lab.put({ ...entry, keys });
+      const run = await abort(false);
+      assert.equal(run.result.kind, 'done');
+      assert.match(run.notes.join(), /stays: the key was imported, and may be in use elsewhere/);
+      assert.ok(lab.zone.has(name));
+      assert.equal(lab.keys.get(id)?.state, left);
+      lab.put(entry);
+    }
+  });
+
   it('destroys it at once where no key stands in for another', async () => {
     assert.equal((await abort(false)).result.kind, 'done');
     assert.equal(lab.states(DOMAIN)[selector()], 'destroyed');
