@@ -92,7 +92,8 @@ export class MessageSeal {
     const { clock, keyring, signing, signature } = this.#options;
     const { mail, journal } = message;
     const nullReversePath = mail.reversePath === undefined;
-    const plan = planSigning({ authorDomain, nullReversePath }, keyring, signing);
+    const planNow = () => planSigning({ authorDomain, nullReversePath }, keyring, signing);
+    const plan = planNow();
     if (plan.kind === 'refuse') return { kind: 'refused', reply: plan.reply };
     if (plan.kind === 'defer') {
       journal.notes.push(plan.reason);
@@ -115,6 +116,10 @@ export class MessageSeal {
         options: signature,
         nowS: Math.floor(wallMs / 1000),
         signal: bound?.signal,
+        keysNow: () => {
+          const now = planNow();
+          return now.kind === 'sign' ? now.keys : [];
+        },
         onSubstitute: (key, other) => {
           used.set(key, other);
           keyring.signedInstead?.(other);

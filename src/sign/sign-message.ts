@@ -22,6 +22,11 @@ export interface MessageToSign {
   readonly nowS: number;
   /** Ends the wait for remote signers. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * The keys that would sign now: a remote signer may have taken half a minute to fail, and what was to
+   * sign in its place then may be revoked by now. Default: as given.
+   */
+  readonly keysNow?: (() => readonly SigningKey[]) | undefined;
   /** Hears of a key in whose place another signed. */
   readonly onSubstitute?: ((key: SigningKey, used: SigningKey) => void) | undefined;
 }
@@ -46,7 +51,9 @@ export async function signMessage(message: MessageToSign): Promise<Buffer> {
       return await fieldOf(key);
     } catch (error) {
       const cause = error instanceof SigningError ? error.cause : undefined;
-      const substitute = substituteOf(key, cause);
+      const now = message.keysNow?.() ?? message.keys;
+      const current = now.find((one) => isSameName(one, key));
+      const substitute = current && substituteOf(current, cause);
       if (substitute === undefined) throw error;
       const field = await fieldOf(substitute);
       message.onSubstitute?.(key, substitute);
@@ -54,6 +61,10 @@ export async function signMessage(message: MessageToSign): Promise<Buffer> {
     }
   });
   return Buffer.concat(await Promise.all(signatures));
+}
+
+function isSameName(one: SigningKey, other: SigningKey): boolean {
+  return one.domain === other.domain && one.selector === other.selector;
 }
 
 async function signatureOf(

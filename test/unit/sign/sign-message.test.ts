@@ -286,6 +286,19 @@ describe('sign message', () => {
       await assert.rejects(sign([failing(), ED25519]), SigningError);
     });
 
+    it('is not signed for by what may not sign any more when it fails', async () => {
+      const { fields, bodyHash } = takeIn(MESSAGE, OPTIONS);
+      const key = failing('fallback');
+      const signing = (now: MessageToSign['keys']) =>
+        signMessage({
+          ...{ fields, bodyHash, keys: [key], options: OPTIONS, nowS: NOW_S },
+          keysNow: () => now,
+        });
+      await assert.rejects(signing([{ ...key, fallback: undefined }]), SigningError);
+      await assert.rejects(signing([]), SigningError);
+      assert.match(String(await signing([key])), /s=stand-in;/);
+    });
+
     it('is of no use when the fall-back fails too', async () => {
       const fallback = failing('fallback');
       await assert.rejects(sign([{ ...failing('fallback'), fallback }]), SigningError);
