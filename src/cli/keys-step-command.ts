@@ -86,6 +86,11 @@ Exit codes: 0 done (or nothing to do), 1 failed, 2 wrong command line or configu
 
 /** Somebody who is faster changes what is to be done; after so many times it is told. */
 const MAX_ATTEMPTS = 5;
+const ALWAYS_OVERTAKEN = {
+  kind: 'failed',
+  why: 'somebody else changed the keys each time before this was done',
+  action: 'see "waxseal keys history" for who that is, and run the command again',
+} as const;
 
 /** Adds the command of a row. */
 export function stepCommand(row: StepCommandRow): AddKeysCommand {
@@ -141,13 +146,14 @@ async function take(
       const told = withStandIns(entry, await work.relays.of(domain));
       return nothingDone(run, row, { ...target, entry: told }, work.policy);
     }
-    const outcome: StepOutcome =
+    let outcome: StepOutcome =
       selectors.length === 0
         ? { ...subject, ...target, result: { kind: 'done' } }
         : await takeOnce(row, work, target, options.selector, subject);
-    if (outcome.result.kind === 'overtaken' && attempt < MAX_ATTEMPTS) {
+    if (outcome.result.kind === 'overtaken') {
       ({ entry } = outcome);
-      continue;
+      if (attempt < MAX_ATTEMPTS) continue;
+      outcome = { ...outcome, result: ALWAYS_OVERTAKEN };
     }
     const revealed = isRevealing
       ? await revealKeys(run, outcome.entry, options.selector)

@@ -119,6 +119,9 @@ async function untilSeen(
     const { result } = run;
     ({ entry } = run);
     const outcome = { domain: entry.domain, step: 'verify' as const, selectors, ...run };
+    // Who ends the keys during a look is faster than it.
+    const ended = result.kind === 'overtaken' ? await watch.stop() : undefined;
+    if (ended !== undefined) return { ...outcome, result: ended };
     if (result.kind !== 'waiting') return outcome;
     const restMs = (result.atMs ?? 0) - access.clock.wallMs();
     const waitMs = restMs > 0 ? restMs : POLL_MS;

@@ -1,4 +1,5 @@
 import type { BackendName } from '../backend-names.ts';
+import { onlyStoodIn } from '../fall-back.ts';
 import type { KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { freshSteps } from './fresh-steps.ts';
@@ -139,7 +140,8 @@ export function standInOf(
   key: ManifestKey,
   relays: LifecycleFacts['relays'],
 ): string | undefined {
-  if (key.state !== 'retiring') return undefined;
+  // What only stood in never signs for one that cannot be used.
+  if (key.state !== 'retiring' || onlyStoodIn(key)) return undefined;
   const successors = activeKeys(entry).filter((other) => familyOf(other) === familyOf(key));
   const [complaint] = successors.flatMap(({ selector }) => relays.get(selector) ?? []);
   return complaint === undefined

@@ -3,6 +3,7 @@ import { errorMessage } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
 import { isSameKey } from '../domain-entry.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
+import type { Keyring } from '../keyring.ts';
 import type { KeyringHolder } from '../keyring-holder.ts';
 import type { ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
@@ -39,7 +40,10 @@ const REPEAT_MS = 86_400_000;
 /** Of that, to either side: keys that were made together are not tried together for ever. */
 const JITTER = 0.25;
 
-/** Tries the keys that were never active, with this relay's credentials. */
+/**
+ * Tries the keys that were never active, with this relay's credentials; and those that could not be
+ * used when mail needed them, which may be over long before the next message comes.
+ */
 export class KeyProbes {
   readonly #parts: KeyProbesParts;
   readonly #probes = new Map<string, Probe>();
@@ -55,18 +59,21 @@ export class KeyProbes {
     const fresh = [...keyring.snapshot.domains.values()].flatMap(({ domain, keys }) =>
       keys.filter((key) => KEY_STATE_ROWS[key.state].fresh).map((key) => ({ domain, key })),
     );
-    const names = new Set(fresh.map(({ domain, key }) => nameOf(domain, key)));
+    const wanted = [...fresh, ...troubledKeys(keyring)];
+    const names = new Set(wanted.map(({ domain, key }) => nameOf(domain, key)));
     for (const name of this.#probes.keys()) if (!names.has(name)) this.#probes.delete(name);
-    const queue = fresh.values();
+    const queue = wanted.values();
     const probeNext = async () => {
       for (const { domain, key } of queue) if (!isStopped()) await this.#probe(domain, key);
     };
     await Promise.all(Array.from({ length: PROBES_AT_ONCE }, probeNext));
   }
 
-  /** What the last trial of each gave. */
+  /** What the last trial of each gave that was never active. */
   *results(): Generator<ReportedKey> {
-    for (const probe of this.#probes.values()) yield reported(probe);
+    for (const probe of this.#probes.values()) {
+      if (KEY_STATE_ROWS[probe.key.state].fresh) yield reported(probe);
+    }
   }
 
   async #probe(domain: string, key: ManifestKey): Promise<void> {
@@ -93,6 +100,22 @@ export class KeyProbes {
       return undefined;
     } catch (error) {
       return printable(errorMessage(error), 200);
+    }
+  }
+}
+
+/** A key that is open and could not be used when it was last tried: one before it may sign. */
+export interface TroubledKey {
+  readonly domain: string;
+  readonly key: ManifestKey;
+  readonly trouble: string;
+}
+
+export function* troubledKeys(keyring: Keyring): Generator<TroubledKey> {
+  for (const domain of keyring.snapshot.domains.keys()) {
+    for (const { key, signer } of keyring.entry(domain)?.signers ?? []) {
+      const { trouble } = signer;
+      if (trouble !== undefined) yield { domain, key, trouble };
     }
   }
 }

@@ -140,7 +140,7 @@ export class SegmentJournal implements Journal {
     const name = segmentName(number);
     const segment = await this.#place.get('journal', name);
     // What is full stays full, however short the entry: so segments are in the order of their entries.
-    if (segment !== undefined && segment.text.length >= this.#segmentBytes) {
+    if (segment !== undefined && Buffer.byteLength(segment.text) >= this.#segmentBytes) {
       this.#last = number + 1;
       return await this.#tryAppend(line);
     }

@@ -5,7 +5,7 @@ import { Turns } from '../../base/turns.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { KeyringHolder } from '../keyring-holder.ts';
 import { KeysError } from '../keys-error.ts';
-import { KeyProbes } from './key-probes.ts';
+import { KeyProbes, troubledKeys } from './key-probes.ts';
 import {
   MAX_LISTED_KEYS,
   type RelayReport,
@@ -215,16 +215,12 @@ export class RelayReporter {
     }
   }
 
-  /** Keys that are open and could not be used when they were last tried: one before them may sign. */
   *#troubledKeys(): Generator<ReportedKey> {
     const { keyring } = this.#parts.holder;
-    for (const domain of keyring?.snapshot.domains.keys() ?? []) {
-      for (const { key, signer } of keyring?.entry(domain)?.signers ?? []) {
-        const { trouble } = signer;
-        if (trouble === undefined) continue;
-        const reason = printable(trouble, 200);
-        yield { domain, selector: key.selector, usable: false, reason };
-      }
+    if (keyring === undefined) return;
+    for (const { domain, key, trouble } of troubledKeys(keyring)) {
+      const reason = printable(trouble, 200);
+      yield { domain, selector: key.selector, usable: false, reason };
     }
   }
 }
