@@ -32,6 +32,8 @@ export interface KmsCall<Name extends KmsOperation> {
   readonly family: QuotaFamily;
   /** Where it may be made, the best first; at least one. */
   readonly regions: readonly string[];
+  /** Where the key is for certain; elsewhere its replica may be missing. Default: the first Region. */
+  readonly home?: string | undefined;
   readonly input: (region: string) => KmsInput<Name>;
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined;
@@ -150,8 +152,10 @@ export class KmsCaller {
       if (!row.retry) {
         // In a Region that we only failed over to, the replica may be missing: that is no verdict.
         // At home it is one, whenever it comes: a key that was disabled meanwhile has no fall-back.
-        const isHome = region.name === call.regions[0];
-        if (!row.holdsKey || isHome || first === undefined) throw error;
+        const { home = call.regions[0] } = call;
+        const isMissing = error.kind === 'not-found' && region.name !== home;
+        const isFirst = first === undefined || region.name === call.regions[0];
+        if (!row.holdsKey || region.name === home || (isFirst && !isMissing)) throw error;
         regions = others;
       } else if (row.failOver) {
         regions = [...others, region.name];

@@ -62,7 +62,7 @@ class KmsEnvelopeBackend implements KeyBackend {
     const made = await this.#kms.caller.call({
       operation: 'GenerateDataKeyPairWithoutPlaintext',
       family: spec.pairFamily,
-      regions: this.#kms.regionsOf(wrappingKey),
+      ...this.#kms.placeOf(wrappingKey),
       input: (region) => ({
         KeyId: this.#kms.arnIn(wrappingKey, region),
         KeyPairSpec: spec.keySpec,
@@ -87,7 +87,7 @@ class KmsEnvelopeBackend implements KeyBackend {
       const { CiphertextBlob } = await this.#kms.caller.call({
         operation: 'Encrypt',
         family: 'symmetric',
-        regions: this.#kms.regionsOf(wrappingKey),
+        ...this.#kms.placeOf(wrappingKey),
         input: (region) => ({
           KeyId: this.#kms.arnIn(wrappingKey, region),
           Plaintext: plain,
@@ -172,7 +172,7 @@ class KmsEnvelopeBackend implements KeyBackend {
     const { Plaintext } = await this.#kms.caller.call({
       operation: 'Decrypt',
       family: 'symmetric',
-      regions: this.#kms.regionsOf(wrappingKey),
+      ...this.#kms.placeOf(wrappingKey),
       withinMs,
       input: (region) => ({
         KeyId: this.#kms.arnIn(wrappingKey, region),

@@ -76,6 +76,11 @@ export class Kms {
     return [...configured.filter((name) => has.delete(name)), ...has];
   }
 
+  /** For a call: `regionsOf`, and the Region in which the key is for certain. */
+  placeOf(arn: string): { readonly regions: readonly string[]; readonly home: string | undefined } {
+    return { regions: this.regionsOf(arn), home: parseKmsArn(arn)?.region };
+  }
+
   /** The key's ARN in a Region where it has a replica. */
   arnIn(arn: string, region: string): string {
     return arnIn(arn, region);

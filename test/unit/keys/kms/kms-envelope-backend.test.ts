@@ -53,6 +53,24 @@ describe('keys wrapped by KMS (kms-envelope)', () => {
     return wrappingKey;
   };
 
+  it('finds a wrapping key that is not in the first Region of the configuration', async () => {
+    await start({ regions: ['eu-west-1', 'eu-central-1'] });
+    const made = await kms.caller.call({
+      operation: 'CreateKey',
+      family: 'CreateKey',
+      regions: ['eu-central-1'],
+      input: () => ({ MultiRegion: true }),
+    });
+    const there = lab.openKms({ wrappingKey: made.KeyMetadata?.Arn ?? '' });
+    const backend = await lab.connect('kms-envelope', there);
+    const key = stored(identity('ed25519'), await backend.create(identity('ed25519'), 'intent'));
+    assert.ok(await signs(key, await lab.connect('kms-envelope', lab.openKms())));
+    lab.server.region('eu-central-1').faults.inject(KMS_EFFECTS.disabled);
+    const opened = await (await lab.connect('kms-envelope', lab.openKms())).open(key);
+    assert.ok(opened.kind === 'unusable');
+    assert.match(opened.reason, /eu-central-1.*disabled/i, 'at home it is a verdict');
+  });
+
   for (const [algorithm, spec] of [
     ['rsa2048', 'RSA_2048'],
     ['rsa3072', 'RSA_3072'],
