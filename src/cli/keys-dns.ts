@@ -7,6 +7,7 @@ import {
 } from '../keys/dns/export/exported-record.ts';
 import { settingFor } from '../keys/dns/publisher-settings.ts';
 import { slotTarget } from '../keys/dns/slots.ts';
+import { recordName } from '../keys/key-name.ts';
 import { zoneLine } from '../keys/key-record.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
 import type { ManifestDomain } from '../keys/manifest.ts';
@@ -148,7 +149,7 @@ function atTarget(record: DnsRecordText, slotsUnder: string): DnsRecordText {
 
 function aliasOf({ selector, domain, ttlS }: DnsRecordText, slotsUnder: string): ExportedRecord {
   const value = slotTarget(selector, domain, slotsUnder);
-  return { name: `${selector}._domainkey.${domain}`, type: 'CNAME', ttlS, value };
+  return { name: recordName(selector, domain), type: 'CNAME', ttlS, value };
 }
 
 function aliasesText(domain: string, aliases: readonly ExportedRecord[]): string {

@@ -2,6 +2,7 @@ import { printable } from '../base/printable.ts';
 import type { OpenDkimImport } from '../keys/import/import-opendkim.ts';
 import type { ImportedKey } from '../keys/import/import-source.ts';
 import type { TableRemark } from '../keys/import/opendkim-table.ts';
+import { recordName } from '../keys/key-name.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { jsonText, type KeysRun, writeWarnings } from './keys-command.ts';
 import { dnsRecords, dnsRecordsText, recordWarnings, shownKey, tableText } from './keys-text.ts';
@@ -71,7 +72,7 @@ export function reportOpenDkim(run: KeysRun, imported: OpenDkimImport): ExitCode
   run.context.stdout(all.join(''));
   const faults = failed.map(({ domain, selector, place, message, hint }) => ({
     place,
-    message: `${selector}._domainkey.${domain}: ${message}`,
+    message: `${recordName(selector, domain)}: ${message}`,
     ...(hint === undefined ? {} : { hint }),
   }));
   run.context.stderr(section('Not imported:', faults));

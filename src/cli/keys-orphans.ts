@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { StoredKey } from '../keys/backend.ts';
 import { BACKEND_NAMES, type BackendName } from '../keys/backend-names.ts';
 import { CREATE_EVENTS } from '../keys/lifecycle/create-step.ts';
+import { storedKey } from '../keys/stored-key.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import { type AddKeysCommand, jsonText } from './keys-command.ts';
 import { type LifecycleRun, runLifecycleCommand } from './keys-lifecycle.ts';
@@ -65,11 +66,10 @@ async function listOrphans(run: LifecycleRun, options: OrphansOptions): Promise<
   const known = new Map<BackendName, StoredKey[]>();
   for (const { domain, keys } of run.snapshot.domains.values()) {
     for (const key of keys) {
-      const { selector, algorithm, publicKey, material } = key;
       const others = known.get(key.backend) ?? [];
       known.set(key.backend, others);
-      if (key.state === 'destroyed' && material === undefined) continue;
-      others.push({ domain, selector, algorithm, publicKey, material });
+      if (key.state === 'destroyed' && key.material === undefined) continue;
+      others.push(storedKey(domain, key));
     }
   }
   const orphans = [];

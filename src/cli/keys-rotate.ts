@@ -2,10 +2,11 @@ import { Option } from 'commander';
 import { BACKEND_NAMES } from '../keys/backend-names.ts';
 import { BACKENDS } from '../keys/backends.ts';
 import { isFallBack } from '../keys/fall-back.ts';
+import { familyOf } from '../keys/key-algorithm.ts';
 import { KeysRefusal } from '../keys/keys-error.ts';
 import { advance } from '../keys/lifecycle/advance.ts';
 import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
-import { familyOf } from '../keys/lifecycle/key-changes.ts';
+
 import {
   createOptions,
   keepsFallBacks,

@@ -4,6 +4,7 @@ import { chooseKeys } from '../keys/lifecycle/choose-keys.ts';
 import { lookAtKey, missingText } from '../keys/lifecycle/look-at-dns.ts';
 import type { ManifestKey } from '../keys/manifest.ts';
 import { probeSigner } from '../keys/probe-signer.ts';
+import { storedKey } from '../keys/stored-key.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { EXIT } from './exit-codes.ts';
 import {
@@ -73,11 +74,11 @@ async function test(run: LifecycleRun, domain: string, options: TestOptions): Pr
 }
 
 async function testKey(run: LifecycleRun, domain: string, key: ManifestKey): Promise<TestResult> {
-  const { selector, state, algorithm, publicKey, material } = key;
+  const { selector, state } = key;
   let signs = 'ok';
   try {
     const backend = await run.access.connect(key.backend, 'must-exist');
-    await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
+    await probeSigner(backend, storedKey(domain, key));
   } catch (error) {
     signs = errorMessage(error);
   }

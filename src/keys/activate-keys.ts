@@ -1,10 +1,11 @@
 import { checkRecord, type RecordCheck } from './check-record.ts';
-import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { familyOf } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import type { KeyringAccess } from './keyring-access.ts';
 import { KeysRefusal } from './keys-error.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 import { probeSigner } from './probe-signer.ts';
+import { storedKey } from './stored-key.ts';
 import type { TxtLookup } from './txt-lookup.ts';
 
 /**
@@ -55,10 +56,9 @@ export async function activateKeys(
   }
   const after = withActive(entry, chosen, access.clock.wallMs());
   if (!request.force) refuseEd25519Alone(after);
-  for (const { selector, algorithm, publicKey, backend, material } of chosen) {
-    const connected = await access.connect(backend, 'must-exist');
-    const { domain } = entry;
-    await probeSigner(connected, { domain, selector, algorithm, publicKey, material });
+  for (const key of chosen) {
+    const backend = await access.connect(key.backend, 'must-exist');
+    await probeSigner(backend, storedKey(entry.domain, key));
   }
   const checks = await Promise.all(chosen.map((key) => checkRecord(entry.domain, key, lookup)));
   if (!request.force && checks.some((check) => check.verdict !== 'seen')) {
@@ -158,10 +158,6 @@ export function refuseEd25519Alone(after: ManifestDomain): void {
   throw new KeysRefusal('key-ed25519-alone', message, {
     hint: 'activate an RSA key with it, or say --force',
   });
-}
-
-function familyOf(key: ManifestKey): string {
-  return keyAlgorithmNamed(key.algorithm)?.family ?? key.algorithm;
 }
 
 function unknownDomain(domain: string): KeysRefusal {

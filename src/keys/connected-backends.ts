@@ -5,6 +5,7 @@ import { BACKENDS } from './backends.ts';
 import { KeysError } from './keys-error.ts';
 import type { ManifestKey } from './manifest.ts';
 import { OpeningQueue, type Patience } from './patient-opening.ts';
+import { storedKey } from './stored-key.ts';
 
 /**
  * The back ends that a keyring uses, connected once: a remote one has budgets and connections that
@@ -68,10 +69,9 @@ export class ConnectedBackends {
   }
 
   async #open(domain: string, key: ManifestKey): Promise<OpenedKey> {
-    const { selector, algorithm, publicKey, material } = key;
     try {
       const backend = await this.get(key.backend);
-      return await backend.open({ domain, selector, algorithm, publicKey, material });
+      return await backend.open(storedKey(domain, key));
     } catch (error) {
       return { kind: 'unusable', scope: 'backend', reason: errorMessage(error) };
     }

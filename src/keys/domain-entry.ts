@@ -1,7 +1,7 @@
 import type { Signer, SigningKey, SigningKeys } from '../mail/signer.ts';
 import type { OpenedKey } from './backend.ts';
 import { onlyStoodIn } from './fall-back.ts';
-import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { familyOf, keyAlgorithmNamed } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
@@ -331,10 +331,6 @@ export function isSameKey(one: ManifestKey, other: ManifestKey): boolean {
     one.publicKey === other.publicKey &&
     JSON.stringify(one.material) === JSON.stringify(other.material)
   );
-}
-
-function familyOf(key: ManifestKey): string {
-  return keyAlgorithmNamed(key.algorithm)?.family ?? key.algorithm;
 }
 
 function timeOf(key: ManifestKey): number {

@@ -1,5 +1,5 @@
 import { BACKENDS } from './backends.ts';
-import { keyAlgorithmNamed } from './key-algorithm.ts';
+import { familyOf } from './key-algorithm.ts';
 import { KEY_STATE_ROWS } from './key-state.ts';
 import type { ManifestDomain, ManifestKey } from './manifest.ts';
 
@@ -63,8 +63,4 @@ export function withFallBacksSucceeded(
     (key): ManifestKey => (over.has(key) ? { ...key, state: 'retiring', retiringSince: now } : key),
   );
   return { ...entry, keys };
-}
-
-function familyOf(key: ManifestKey): string | undefined {
-  return keyAlgorithmNamed(key.algorithm)?.family;
 }

@@ -14,6 +14,7 @@ import type {
 } from './backend.ts';
 import { readBoundedFile } from './bounded-file.ts';
 import { type KeyAlgorithm, keyAlgorithmNamed } from './key-algorithm.ts';
+import { recordName } from './key-name.ts';
 import { KeysError, KeysRefusal, systemCode, systemReason } from './keys-error.ts';
 import { localSigner } from './local-signer.ts';
 import { createMasterKey, type MasterKey, readMasterKey } from './master-key.ts';
@@ -222,7 +223,7 @@ function inTheWay(file: string): KeysRefusal {
 }
 
 function inManifest({ domain, selector }: KeyIdentity): string {
-  return `the private key of ${selector}._domainkey.${domain} in the manifest`;
+  return `the private key of ${recordName(selector, domain)} in the manifest`;
 }
 
 async function readGivenMasterKey({ masterKeyFile }: BackendOptions): Promise<MasterKey> {

@@ -122,6 +122,17 @@ export function keyAlgorithmNamed(name: string): KeyAlgorithm | undefined {
   return bits === undefined ? undefined : importedRsa(Number(bits));
 }
 
+/**
+ * The family of a key in a manifest.
+ *
+ * @throws RangeError where nobody read the manifest: it is refused there
+ */
+export function familyOf({ algorithm }: { readonly algorithm: string }): KeyFamily {
+  const row = keyAlgorithmNamed(algorithm);
+  if (row === undefined) throw new RangeError(`no such algorithm: ${algorithm}`);
+  return row.family;
+}
+
 /** The row that a key belongs to, public or private; or why DKIM cannot use it. */
 export function keyAlgorithmOf(key: KeyObject): KeyAlgorithm | { readonly refusal: string } {
   if (key.asymmetricKeyType === 'ed25519') return ed25519;

@@ -1,4 +1,4 @@
-import { type KeyFamily, keyAlgorithmNamed } from './key-algorithm.ts';
+import { familyOf } from './key-algorithm.ts';
 import { parseTagList } from './tag-list.ts';
 
 /**
@@ -133,10 +133,4 @@ function hint(record: KeyRecord): string {
 
 function colonList(value: string | undefined): string[] | undefined {
   return value?.split(':').map((item) => item.trim());
-}
-
-function familyOf(key: PublishedKey): KeyFamily {
-  const algorithm = keyAlgorithmNamed(key.algorithm);
-  if (algorithm === undefined) throw new RangeError(`no such algorithm: ${key.algorithm}`);
-  return algorithm.family;
 }

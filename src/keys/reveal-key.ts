@@ -5,6 +5,7 @@ import type { KeyringAccess } from './keyring-access.ts';
 import { KeysError, KeysRefusal, systemReason } from './keys-error.ts';
 import { MAX_TTL_S, type ManifestKey } from './manifest.ts';
 import { liveSharersOf } from './shared-keys.ts';
+import { storedKey } from './stored-key.ts';
 
 /**
  * Publishing the private half of a revoked key. Whoever has it can make signatures that look old,
@@ -94,11 +95,8 @@ function revokedSeenMs(name: string, key: ManifestKey): number {
   });
 }
 
-async function exportKey(
-  access: KeyringAccess,
-  domain: string,
-  { selector, algorithm, publicKey, backend, material }: ManifestKey,
-): Promise<Buffer> {
+async function exportKey(access: KeyringAccess, domain: string, key: ManifestKey): Promise<Buffer> {
+  const { selector, backend } = key;
   const connected = await access.connect(backend, 'must-exist');
   if (connected.reveal === undefined) {
     const message = `${recordName(selector, domain)}: the back end ${backend} never gives a private key out`;
@@ -106,7 +104,7 @@ async function exportKey(
       hint: 'a key that is to be revealed later is made with the back end file or kms-envelope',
     });
   }
-  const revealed = await connected.reveal({ domain, selector, algorithm, publicKey, material });
+  const revealed = await connected.reveal(storedKey(domain, key));
   return Buffer.from(revealed.export({ type: 'pkcs8', format: 'pem' }));
 }
 

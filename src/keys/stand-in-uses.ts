@@ -1,3 +1,4 @@
+import { recordName } from './key-name.ts';
 import type { Keyring } from './keyring.ts';
 
 /** The last time at which a key signed here in place of another one. */
@@ -23,7 +24,7 @@ export class StandInUses {
    * @param wallMs when, in milliseconds since the epoch; an earlier time than the known one changes nothing
    */
   noteUse(domain: string, selector: string, wallMs: number): void {
-    const name = `${selector}._domainkey.${domain}`;
+    const name = recordName(selector, domain);
     const lastMs = Math.max(wallMs, this.#uses.get(name)?.lastMs ?? 0);
     this.#uses.set(name, { domain, selector, lastMs });
   }

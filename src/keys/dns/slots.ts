@@ -1,4 +1,5 @@
 import { isAskable } from '../../base/dns-name.ts';
+import { recordName } from '../key-name.ts';
 import type { KeyState } from '../key-state.ts';
 import type { Publisher, PublishResult, RecordChange } from './publisher.ts';
 
@@ -91,7 +92,7 @@ export function slotAliases(
   letters: readonly string[],
 ): { readonly name: string; readonly target: string }[] {
   return letters.flatMap(slotSelectors).map((selector) => ({
-    name: `${selector}._domainkey.${domain}`,
+    name: recordName(selector, domain),
     target: slotTarget(selector, domain, slotsUnder),
   }));
 }

@@ -1,4 +1,4 @@
-import { fitsInDns } from '../key-name.ts';
+import { fitsInDns, recordName } from '../key-name.ts';
 import type { KeyringAccess } from '../keyring-access.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
@@ -50,7 +50,7 @@ export function refuseKnown(
   selector: string,
 ): void {
   if (!fitsInDns(selector, entry.domain)) {
-    const message = `${selector}._domainkey.${entry.domain} is too long for DNS`;
+    const message = `${recordName(selector, entry.domain)} is too long for DNS`;
     throw new KeysRefusal('key-name-too-long', message);
   }
   const named = entry.keys.find((key) => key.selector === selector);

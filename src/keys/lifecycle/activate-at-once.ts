@@ -1,6 +1,7 @@
 import type { SeenReport } from '../dns/seen.ts';
 import type { ManifestDomain } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
+import { storedKey } from '../stored-key.ts';
 import { withSet } from './activate-step.ts';
 import { leasedCommit } from './leased-commit.ts';
 import { lookAtKey, missingText, serverTexts } from './look-at-dns.ts';
@@ -22,9 +23,9 @@ export async function activateAtOnce(
   const { access, wishes } = work;
   const { domain } = entry;
   const keys = entry.keys.filter((key) => selectors.includes(key.selector));
-  for (const { selector, algorithm, publicKey, backend, material } of keys) {
-    const connected = await access.connect(backend, 'must-exist');
-    await probeSigner(connected, { domain, selector, algorithm, publicKey, material });
+  for (const key of keys) {
+    const backend = await access.connect(key.backend, 'must-exist');
+    await probeSigner(backend, storedKey(domain, key));
   }
   const reports = new Map<string, SeenReport>();
   await Promise.all(

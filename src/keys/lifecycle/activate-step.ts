@@ -1,9 +1,11 @@
 import { withActive } from '../activate-keys.ts';
 import { nextFallBacks, withFallBacksSucceeded } from '../fall-back.ts';
+import { familyOf } from '../key-algorithm.ts';
 import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
-import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
+import { storedKey } from '../stored-key.ts';
+import { activeKeys, isoTime, withKeys } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
@@ -114,9 +116,8 @@ async function probe(
   for (const key of keys) {
     if (view.isUsable(key.selector)) continue; // a relay tried it itself
     const backend = await access.connect(key.backend, 'must-exist');
-    const { selector, algorithm, publicKey, material } = key;
     try {
-      await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
+      await probeSigner(backend, storedKey(domain, key));
     } catch (error) {
       if (!(error instanceof KeysError)) throw error;
       const action =

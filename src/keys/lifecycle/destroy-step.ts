@@ -1,5 +1,6 @@
 import { BACKENDS } from '../backends.ts';
 import type { ManifestKey } from '../manifest.ts';
+import { storedKey } from '../stored-key.ts';
 import { isoTime, withKeys } from './key-changes.ts';
 import type { LeasedDomain } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
@@ -43,7 +44,7 @@ export async function destroyKeys(
   const notes: string[] = [];
   let { entry } = held;
   for (const key of keys) {
-    const { selector, algorithm, publicKey, material } = key;
+    const { selector } = key;
     await note(access, { event: 'destroying', domain, selector, reason });
     const isBefore = event === 'aborted' && key.intent === undefined;
     if (isBefore) {
@@ -71,8 +72,7 @@ export async function destroyKeys(
       notes.push(`the private key of ${selector} stays as it is: it was not made here`);
     } else {
       const backend = await access.connect(key.backend, 'must-exist');
-      const stored = { domain, selector, algorithm, publicKey, material };
-      const destruction = await backend.destroy(stored);
+      const destruction = await backend.destroy(storedKey(domain, key));
       isFinal = destruction.kind === 'done';
       if (destruction.kind === 'scheduled') {
         notes.push(

@@ -3,13 +3,15 @@ import { errorMessage, WaxsealError } from '../../base/errors.ts';
 import { withActive } from '../activate-keys.ts';
 import { BY_HAND } from '../dns/publisher.ts';
 import { isFallBackOf } from '../fall-back.ts';
+import { familyOf } from '../key-algorithm.ts';
 import type { KeyringSnapshot } from '../keyring-store.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { liveSharersOf } from '../shared-keys.ts';
+import { storedKey } from '../stored-key.ts';
 import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
 import { nextSet } from './fresh-steps.ts';
-import { activeKeys, familyOf, isoTime, withKeys } from './key-changes.ts';
+import { activeKeys, isoTime, withKeys } from './key-changes.ts';
 import { isLeaseLost, type LeasedDomain, underLease } from './leased-domain.ts';
 import { type LifecycleAccess, note } from './lifecycle-access.ts';
 import { lookAtKey } from './look-at-dns.ts';
@@ -274,10 +276,10 @@ async function disable(
   domain: string,
   key: ManifestKey,
 ): Promise<readonly StepResult[]> {
-  const { selector, algorithm, publicKey, material } = key;
+  const { selector } = key;
   try {
     const backend = await access.connect(key.backend, 'must-exist');
-    await backend.disable({ domain, selector, algorithm, publicKey, material });
+    await backend.disable(storedKey(domain, key));
     await note(access, { event: 'disabled', domain, selector });
     return [];
   } catch (error) {

@@ -1,9 +1,9 @@
 import type { BackendName } from '../backend-names.ts';
 import { fallBackIn, isFallBack, nextFallBacks } from '../fall-back.ts';
-import { DEFAULT_ALGORITHMS, KEY_ALGORITHMS, type KeyFamily } from '../key-algorithm.ts';
+import { DEFAULT_ALGORITHMS, familyOf, KEY_ALGORITHMS, type KeyFamily } from '../key-algorithm.ts';
 import { KEY_STATES, type KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
-import { activeKeys, familyOf, freshKeys, timeOf } from './key-changes.ts';
+import { activeKeys, freshKeys, timeOf } from './key-changes.ts';
 import type { LifecycleFacts, NextStep, StepName } from './next-steps.ts';
 import type { RotationPolicy } from './policy.ts';
 import { type WishState, wishState } from './rotation-wish.ts';

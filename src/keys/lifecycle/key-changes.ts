@@ -1,14 +1,7 @@
-import { type KeyFamily, keyAlgorithmNamed } from '../key-algorithm.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 
 /** Pure edits of a domain's entry, and questions about it. */
-
-export function familyOf(key: Pick<ManifestKey, 'algorithm'>): KeyFamily {
-  const row = keyAlgorithmNamed(key.algorithm);
-  if (row === undefined) throw new RangeError(`no such algorithm: ${key.algorithm}`);
-  return row.family;
-}
 
 /** Keys that sign. */
 export function activeKeys(entry: ManifestDomain): readonly ManifestKey[] {

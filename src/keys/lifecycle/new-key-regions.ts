@@ -1,8 +1,9 @@
 import type { BackendName } from '../backend-names.ts';
 import { BACKENDS } from '../backends.ts';
 import type { KeyAlgorithm } from '../key-algorithm.ts';
+import { familyOf } from '../key-algorithm.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
-import { activeKeys, familyOf } from './key-changes.ts';
+import { activeKeys } from './key-changes.ts';
 
 /**
  * Where a new key is made, if nobody says where: as the key that it succeeds. Somebody chose those

@@ -1,5 +1,5 @@
 import type { KeyAlgorithm } from '../key-algorithm.ts';
-import { datedSelector, fitsInDns } from '../key-name.ts';
+import { datedSelector, fitsInDns, recordName } from '../key-name.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { timeOf } from './key-changes.ts';
 import type { KeyNaming } from './policy.ts';
@@ -45,7 +45,7 @@ export async function nextSelector(
   return {
     kind: 'refused',
     code: 'key-name-too-long',
-    why: `${found.selector}._domainkey.${entry.domain} is too long for DNS`,
+    why: `${recordName(found.selector, entry.domain)} is too long for DNS`,
     hint: 'DNS names have 253 characters at most (RFC 1035 section 2.3.4)',
   };
 }

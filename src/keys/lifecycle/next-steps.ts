@@ -1,9 +1,10 @@
 import type { BackendName } from '../backend-names.ts';
 import { onlyStoodIn } from '../fall-back.ts';
+import { familyOf } from '../key-algorithm.ts';
 import type { KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { freshSteps } from './fresh-steps.ts';
-import { activeKeys, familyOf, timeOf } from './key-changes.ts';
+import { activeKeys, timeOf } from './key-changes.ts';
 import { RETIRE_HINT, type RotationPolicy, retireFault } from './policy.ts';
 import type { RotationWish } from './rotation-wish.ts';
 import type { StepResult } from './step-outcome.ts';

@@ -1,9 +1,11 @@
 import { withActive } from '../activate-keys.ts';
 import { fallBackIn, onlyStoodIn } from '../fall-back.ts';
+import { familyOf } from '../key-algorithm.ts';
 import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
+import { storedKey } from '../stored-key.ts';
 import { destroyKeys } from './destroy-step.ts';
-import { activeKeys, familyOf, freshKeys, isoTime, timeOf, withKeys } from './key-changes.ts';
+import { activeKeys, freshKeys, isoTime, timeOf, withKeys } from './key-changes.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
@@ -85,10 +87,11 @@ export async function cancelDestruction(work: StepWork, target: StepTarget): Pro
   const run = await underLeaseIn(work, target, isDestroyed, async (held, keys) => {
     const { domain } = held.entry;
     let { entry } = held;
-    for (const { selector, algorithm, publicKey, material, backend } of keys) {
+    for (const key of keys) {
+      const { selector } = key;
       await note(access, { event: 'cancelling-destruction', domain, selector });
-      const connected = await access.connect(backend, 'must-exist');
-      await connected.cancelDestroy({ domain, selector, algorithm, publicKey, material });
+      const backend = await access.connect(key.backend, 'must-exist');
+      await backend.cancelDestroy(storedKey(domain, key));
       entry = await held.write((current) =>
         withKeys(current, [selector], () => ({
           state: 'revoked',

@@ -2,11 +2,13 @@ import type { Clock } from '../../base/clock.ts';
 import { errorMessage } from '../../base/errors.ts';
 import { printable } from '../../base/printable.ts';
 import { isSameKey } from '../domain-entry.ts';
+import { recordName } from '../key-name.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { Keyring } from '../keyring.ts';
 import type { KeyringHolder } from '../keyring-holder.ts';
 import type { ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
+import { storedKey } from '../stored-key.ts';
 import type { ReportedKey } from './relay-reports.ts';
 
 export interface KeyProbesParts {
@@ -93,10 +95,9 @@ export class KeyProbes {
   }
 
   async #failure(domain: string, key: ManifestKey): Promise<string | undefined> {
-    const { selector, algorithm, publicKey, material } = key;
     try {
       const backend = await this.#parts.holder.backends.get(key.backend);
-      await probeSigner(backend, { domain, selector, algorithm, publicKey, material });
+      await probeSigner(backend, storedKey(domain, key));
       return undefined;
     } catch (error) {
       return printable(errorMessage(error), 200);
@@ -127,5 +128,5 @@ function reported({ domain, key: { selector }, failure: reason }: Probe): Report
 }
 
 function nameOf(domain: string, { selector }: ManifestKey): string {
-  return `${selector}._domainkey.${domain}`;
+  return recordName(selector, domain);
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { checkRecord, type RecordCheck } from '../check-record.ts';
+import { recordName } from '../key-name.ts';
 import { KEY_STATE_ROWS } from '../key-state.ts';
 import type { Keyring } from '../keyring.ts';
 import type { ManifestKey } from '../manifest.ts';
@@ -145,5 +146,5 @@ function isInUse(key: ManifestKey): boolean {
 }
 
 function nameOf({ domain, key }: KeyAt): string {
-  return `${key.selector}._domainkey.${domain}`;
+  return recordName(key.selector, domain);
 }

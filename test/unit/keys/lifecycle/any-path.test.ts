@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { familyOf } from '../../../../src/keys/key-algorithm.ts';
 import { KeysRefusal } from '../../../../src/keys/keys-error.ts';
 import { advance } from '../../../../src/keys/lifecycle/advance.ts';
 import { emergency } from '../../../../src/keys/lifecycle/emergency.ts';
-import { activeKeys, familyOf, freshKeys } from '../../../../src/keys/lifecycle/key-changes.ts';
+import { activeKeys, freshKeys } from '../../../../src/keys/lifecycle/key-changes.ts';
 import { DAY_MS, DEFAULT_POLICY } from '../../../../src/keys/lifecycle/policy.ts';
 import type { StepWishes } from '../../../../src/keys/lifecycle/step-work.ts';
 import {
