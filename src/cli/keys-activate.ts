@@ -1,10 +1,9 @@
 import { chooseForActivation, refuseEd25519Alone, withActive } from '../keys/activate-keys.ts';
-import { isFallBack } from '../keys/fall-back.ts';
 import { KEY_STATE_ROWS } from '../keys/key-state.ts';
 import { activateAtOnce } from '../keys/lifecycle/activate-at-once.ts';
 import { activateByHand } from '../keys/lifecycle/activate-by-hand.ts';
 import { lookAtKey, missingText } from '../keys/lifecycle/look-at-dns.ts';
-import { keepsFallBacks, type StepRun } from '../keys/lifecycle/step-work.ts';
+import { isKeptAside, type StepRun } from '../keys/lifecycle/step-work.ts';
 import type { ManifestDomain, ManifestKey } from '../keys/manifest.ts';
 import { EXIT, type ExitCode } from './exit-codes.ts';
 import {
@@ -93,11 +92,13 @@ async function activate(
     force: options.force,
     reason: options.reason,
   });
-  const standsIn = (key: ManifestKey) => keepsFallBacks(work) && isFallBack(entry, key);
   const candidates =
     options.selector.length > 0
       ? entry
-      : { ...entry, keys: entry.keys.filter((key) => !isFresh(key) || !standsIn(key)) };
+      : {
+          ...entry,
+          keys: entry.keys.filter((key) => !isFresh(key) || !isKeptAside(work, entry, key)),
+        };
   const keys = chooseForActivation(candidates, options.selector);
   const selectors = keys.map((key) => key.selector);
   if (keys.length === 0) return nothingToDo(run, entry);

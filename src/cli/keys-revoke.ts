@@ -10,7 +10,8 @@ import { stepCommand } from './keys-step-command.ts';
 const HELP = `
 Not before the last mail that the old key signed has arrived: keys.rotation.retireAfterDays, counted from the
 activation of its successor and the time for which a relay may go on without the keyring; where a relay went on
-signing with it because it could not use the successor, counted from then. Before that the answer is "waiting". The key's record becomes empty (p=), so receivers know that it is withdrawn.
+signing with it because it could not use the successor, counted from then. Before that the answer is "waiting".
+The key's record becomes empty (p=), so receivers know that it is withdrawn.
 
 Is the key in wrong hands? waxseal keys emergency DOMAIN --reason "…"
 `;

@@ -9,7 +9,7 @@ import { nextSet } from '../keys/lifecycle/fresh-steps.ts';
 
 import {
   createOptions,
-  keepsFallBacks,
+  isKeptAside,
   type StepWork,
   stepsNow,
 } from '../keys/lifecycle/step-work.ts';
@@ -131,8 +131,8 @@ export const addKeysRotate: AddKeysCommand = (parent, context, parts) => {
 function refuseOtherKeys(work: StepWork, entry: ManifestDomain, options: RotateOptions): void {
   const { domain } = entry;
   const asked = options.algorithm ?? [];
-  const standsIn = (key: ManifestKey) => keepsFallBacks(work) && isFallBack(entry, key);
-  const other = [...nextSet(entry, standsIn).values()].find((key) => {
+  const isSpare = (key: ManifestKey) => isKeptAside(work, entry, key);
+  const other = [...nextSet(entry, isSpare).values()].find((key) => {
     const wanted = asked.find(({ family }) => family === familyOf(key));
     const isOther = wanted !== undefined && wanted.name !== key.algorithm;
     const isElsewhere = options.regions !== undefined && !isIn(key, options.regions);

@@ -222,9 +222,7 @@ function line(cells: readonly string[], widths: readonly number[]): string {
 function statusJson({ entry, keys, next }: DomainStatus) {
   return {
     domain: entry.domain,
-    keys: keys.map(({ key, dns, complaints }) => ({
-      ...{ ...shownKey(key), dns: dns ?? null, complaints },
-    })),
+    keys: keys.map(({ key, dns = null, complaints }) => ({ ...shownKey(key), dns, complaints })),
     next: next.map(nextJson),
   };
 }

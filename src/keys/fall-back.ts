@@ -42,25 +42,28 @@ export function nextFallBacks(entry: ManifestDomain, main: ManifestKey): readonl
   );
 }
 
+/** The same for all keys of a domain that sign. */
+export function allNextFallBacks(entry: ManifestDomain): readonly ManifestKey[] {
+  return entry.keys
+    .filter((key) => KEY_STATE_ROWS[key.state].signs)
+    .flatMap((main) => nextFallBacks(entry, main));
+}
+
 /**
- * The entry in which the newest verified fall-back of the keys that became active stands in for
- * them; those before it have perhaps signed, so they retire.
+ * Selectors of verified fall-backs that have a newer one beside them, which can stand in for the
+ * keys that sign: they have perhaps signed, and are to retire.
  *
- * @param now UTC, ISO 8601
+ * @param activated selectors of keys that sign from now on
  */
-export function withFallBacksSucceeded(
-  entry: ManifestDomain,
+export function succeededFallBacks(
+  { keys }: ManifestDomain,
   activated: readonly string[],
-  now: string,
-): ManifestDomain {
-  const mains = entry.keys.filter((key) => activated.includes(key.selector));
-  const over = new Set(
-    mains.flatMap((main) =>
-      entry.keys.filter((key) => key.state === 'verified' && isFallBackOf(main, key)).slice(0, -1),
-    ),
+): readonly string[] {
+  const mains = keys.filter((key) => activated.includes(key.selector));
+  return mains.flatMap((main) =>
+    keys
+      .filter((key) => key.state === 'verified' && isFallBackOf(main, key))
+      .slice(0, -1)
+      .map((key) => key.selector),
   );
-  const keys = entry.keys.map(
-    (key): ManifestKey => (over.has(key) ? { ...key, state: 'retiring', retiringSince: now } : key),
-  );
-  return { ...entry, keys };
 }

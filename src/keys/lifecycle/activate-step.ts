@@ -1,11 +1,11 @@
 import { withActive } from '../activate-keys.ts';
-import { nextFallBacks, withFallBacksSucceeded } from '../fall-back.ts';
+import { allNextFallBacks, succeededFallBacks } from '../fall-back.ts';
 import { familyOf } from '../key-algorithm.ts';
 import { KeysError } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { probeSigner } from '../probe-signer.ts';
 import { storedKey } from '../stored-key.ts';
-import { activeKeys, isoTime, withKeys } from './key-changes.ts';
+import { withKeys, withRetiring } from './key-changes.ts';
 import { underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
@@ -25,9 +25,7 @@ export async function activateStep(work: StepWork, target: StepTarget): Promise<
   const { access } = work;
   const keys = chosen(entry, selectors);
   if (keys.length < selectors.length) return { entry, result: { kind: 'overtaken' }, notes: [] };
-  const spare = keepsFallBacks(work)
-    ? activeKeys(entry).flatMap((main) => nextFallBacks(entry, main))
-    : [];
+  const spare = keepsFallBacks(work) ? allNextFallBacks(entry) : [];
   const looked = [...keys, ...spare.filter(({ state }) => state === 'verified')];
   const reports = await Promise.all(
     looked.map((key) => lookAtKey(access, entry.domain, key, work.wishes.seen)),
@@ -70,8 +68,12 @@ export function withSet(
 ): ManifestDomain {
   const nowMs = work.access.clock.wallMs();
   const active = withActive(entry, keys, nowMs);
-  const selectors = keys.map((key) => key.selector);
-  return keepsFallBacks(work) ? withFallBacksSucceeded(active, selectors, isoTime(nowMs)) : active;
+  if (!keepsFallBacks(work)) return active;
+  const over = succeededFallBacks(
+    active,
+    keys.map((key) => key.selector),
+  );
+  return withRetiring(active, over, nowMs);
 }
 
 /** The keys, if they are all verified still and of a family each; else fewer. */

@@ -11,7 +11,7 @@ import { liveSharersOf } from '../shared-keys.ts';
 import { storedKey } from '../stored-key.ts';
 import { chooseKeys, LIVE_STATES } from './choose-keys.ts';
 import { nextSet } from './fresh-steps.ts';
-import { activeKeys, isoTime, withKeys } from './key-changes.ts';
+import { activeKeys, isoTime, withKeys, withRetiring } from './key-changes.ts';
 import { isLeaseLost, type LeasedDomain, underLease } from './leased-domain.ts';
 import { type LifecycleAccess, note } from './lifecycle-access.ts';
 import { lookAtKey } from './look-at-dns.ts';
@@ -213,7 +213,7 @@ function stopped(
   const left = activeKeys(after);
   if (force || left.some((key) => familyOf(key) === 'rsa')) return after;
   const alone = left.map((key) => key.selector);
-  return withKeys(after, alone, () => ({ state: 'retiring', retiringSince: isoTime(nowMs) }));
+  return withRetiring(after, alone, nowMs);
 }
 
 /** The verified keys of the families that lost theirs, where DNS still shows them. */

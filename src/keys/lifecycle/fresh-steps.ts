@@ -1,5 +1,5 @@
 import type { BackendName } from '../backend-names.ts';
-import { fallBackIn, isFallBack, nextFallBacks } from '../fall-back.ts';
+import { allNextFallBacks, fallBackIn, isFallBack, nextFallBacks } from '../fall-back.ts';
 import { DEFAULT_ALGORITHMS, familyOf, KEY_ALGORITHMS, type KeyFamily } from '../key-algorithm.ts';
 import { KEY_STATES, type KeyState } from '../key-state.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
@@ -48,9 +48,7 @@ export function freshSteps(
   steps.push(...verifySteps(published, nowMs));
   const isMade = missing.length === 0 && fallBacks.length === 0;
   if (isMade && made.every((key) => key.state === 'verified')) {
-    const spare = facts.fallBacks
-      ? activeKeys(entry).flatMap((main) => nextFallBacks(entry, main))
-      : [];
+    const spare = facts.fallBacks ? allNextFallBacks(entry) : [];
     const set = { keys, spare };
     if (wish.kind === 'open') steps.push(activateStep(entry, set, policy, nowMs, facts));
     else steps.push(...wishSteps(entry, wish, keys));

@@ -27,6 +27,16 @@ export function withKeys(
   return { ...entry, keys };
 }
 
+/** A copy in which some keys retire from now on. */
+export function withRetiring(
+  entry: ManifestDomain,
+  selectors: readonly string[],
+  wallMs: number,
+): ManifestDomain {
+  const retiringSince = isoTime(wallMs);
+  return withKeys(entry, selectors, () => ({ state: 'retiring', retiringSince }));
+}
+
 export function isoTime(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }

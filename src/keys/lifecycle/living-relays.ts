@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { isAlive, isEnded, type RelayReport } from '../store/relay-reports.ts';
+import { isAlive, isEnded, newestByHost, type RelayReport } from '../store/relay-reports.ts';
 import { daysText } from './policy.ts';
 
 /**
@@ -55,7 +55,8 @@ export class LivingRelays {
     const inDoubt = others.filter(
       ({ goodUntil }) => wallMs - Date.parse(goodUntil) <= MAX_DOUBT_MS,
     );
-    const newest = newestOf(alive);
+    // Two relays of one host have one clock: where the later one is seen to go on, the other is gone.
+    const newest = newestByHost(alive);
     return {
       alive,
       inDoubt: inDoubt.filter(({ host, startedAt }) => startedAt >= (newest.get(host) ?? '')),
@@ -71,18 +72,6 @@ export class LivingRelays {
     this.#seen.set(relay, { at, changedMs });
     return changedMs !== undefined && nowMs - changedMs < CHANGED_GOOD_MS;
   }
-}
-
-/**
- * By host, when its latest relay was started: two relays of one host have one clock, so where the
- * later one is seen to go on, the other is gone.
- */
-function newestOf(alive: readonly RelayReport[]): ReadonlyMap<string, string> {
-  const newest = new Map<string, string>();
-  for (const { host, startedAt } of alive) {
-    if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
-  }
-  return newest;
 }
 
 function clockText(relay: string, aheadMs: number): string {

@@ -1,5 +1,6 @@
 import type { BackendName } from '../backend-names.ts';
 import { BACKENDS } from '../backends.ts';
+import { isFallBack } from '../fall-back.ts';
 import { DEFAULT_TTL_S, type ManifestDomain, type ManifestKey } from '../manifest.ts';
 import type { CreateOptions } from './create-step.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
@@ -87,6 +88,11 @@ export async function underLeaseIn(
 /** Whoever names the back end that stands in wants its keys to succeed the active ones. */
 export function keepsFallBacks({ fallBacks, wishes: { backend } }: StepWork): boolean {
   return fallBacks && (backend === undefined || BACKENDS[backend].fallBack !== undefined);
+}
+
+/** Is a key kept to stand in for an active one, and no successor of it? */
+export function isKeptAside(work: StepWork, entry: ManifestDomain, key: ManifestKey): boolean {
+  return keepsFallBacks(work) && isFallBack(entry, key);
 }
 
 /** The steps that lie before a domain now, with what relays say taken in. */

@@ -5,7 +5,7 @@ import { KeysRefusal } from '../keys-error.ts';
 import type { ManifestDomain, ManifestKey } from '../manifest.ts';
 import { storedKey } from '../stored-key.ts';
 import { destroyKeys } from './destroy-step.ts';
-import { activeKeys, freshKeys, isoTime, timeOf, withKeys } from './key-changes.ts';
+import { activeKeys, freshKeys, timeOf, withKeys, withRetiring } from './key-changes.ts';
 import { type LeasedDomain, underLease } from './leased-domain.ts';
 import { note } from './lifecycle-access.ts';
 import { lookAtKey, missingText } from './look-at-dns.ts';
@@ -72,10 +72,8 @@ async function retireStandIns(
   const { domain } = held.entry;
   const selectors = keys.map((key) => key.selector);
   for (const selector of selectors) await note(access, { event: 'retiring', domain, selector });
-  const retiringSince = isoTime(access.clock.wallMs());
-  const entry = await held.write((current) =>
-    withKeys(current, selectors, () => ({ state: 'retiring', retiringSince })),
-  );
+  const nowMs = access.clock.wallMs();
+  const entry = await held.write((current) => withRetiring(current, selectors, nowMs));
   const text = `${selectors.join(', ')} may have stood in for an active key, and mail that it signed may be under way: it is retiring, and withdrawn when that is over`;
   return { entry, result: { kind: 'done' }, notes: [text] };
 }
@@ -170,10 +168,10 @@ function rolledBack(
   const cameAlong = activeKeys(entry).filter(
     (key) => since.has(key.activatedAt) && !families.has(familyOf(key)),
   );
-  const retired = withKeys(
+  const retired = withRetiring(
     entry,
     cameAlong.map((key) => key.selector),
-    () => ({ state: 'retiring', retiringSince: isoTime(wallMs) }),
+    wallMs,
   );
   const again = retired.keys.filter((key) =>
     chosen.some((other) => other.selector === key.selector),
@@ -191,11 +189,7 @@ export async function retireKeys(work: StepWork, target: StepTarget): Promise<St
   const isActive = (key: ManifestKey) => key.state === 'active';
   return await underLeaseIn(work, target, isActive, async (held, keys) => {
     const selectors = keys.map((key) => key.selector);
-    const change = (entry: ManifestDomain) =>
-      withKeys(entry, selectors, () => ({
-        state: 'retiring',
-        retiringSince: isoTime(access.clock.wallMs()),
-      }));
+    const change = (entry: ManifestDomain) => withRetiring(entry, selectors, access.clock.wallMs());
     if (!wishes.force) refuseWithoutRsa(change(held.entry));
     const { domain } = held.entry;
     for (const selector of selectors) await note(access, { event: 'retiring', domain, selector });

@@ -8,6 +8,7 @@ import { KeysError } from '../keys-error.ts';
 import { KeyProbes, troubledKeys } from './key-probes.ts';
 import {
   MAX_LISTED_KEYS,
+  newestByHost,
   type RelayReport,
   type RelayReports,
   type ReportedKey,
@@ -129,10 +130,7 @@ export class RelayReporter {
     this.#prunedMs = nowMs;
     try {
       const all = await reports.read();
-      const newest = new Map<string, string>();
-      for (const { host, startedAt } of all) {
-        if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
-      }
+      const newest = newestByHost(all);
       const old = all.filter(({ relay, host, at, startedAt }) => {
         const isSucceeded = startedAt < (newest.get(host) ?? '');
         const keptMs = isSucceeded ? SUCCEEDED_MS : FORGOTTEN_MS;

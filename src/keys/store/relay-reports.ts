@@ -75,6 +75,15 @@ export function isAlive(report: RelayReport, wallMs: number): boolean {
   return Date.parse(report.goodUntil) >= wallMs;
 }
 
+/** By host, when its latest relay was started. */
+export function newestByHost(reports: readonly RelayReport[]): ReadonlyMap<string, string> {
+  const newest = new Map<string, string>();
+  for (const { host, startedAt } of reports) {
+    if (startedAt > (newest.get(host) ?? '')) newest.set(host, startedAt);
+  }
+  return newest;
+}
+
 /** The last report of a relay: it ended, and is not waited for. */
 export function isEnded({ at, goodUntil }: RelayReport): boolean {
   return Date.parse(goodUntil) < Date.parse(at);
